@@ -1,0 +1,71 @@
+"""Answers: what goes back to the host, and their bytes on the wire.
+
+Made by invoke.py (results, problems) and by supervisor.py (problems for workers that died); rendered here for both.
+Rule: pure, and imports no HTTP parser, so that the supervisor can answer without one.
+"""
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+
+JSON = b"application/json"
+PROBLEM = b"application/problem+json"
+
+STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+
+
+class Answer(NamedTuple):
+    """A whole response to the host: status, body, and the few headers that ever vary."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    function: str | None = None,
+    invocation_id: str | None = None,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Answer:
+    """An RFC 9457 problem with `type`, `title`, `status`, `detail`, `function` and `invocationId`."""
+    body = orjson.dumps(problem_body(status, detail, function=function, invocation_id=invocation_id))
+    return Answer(status, body, PROBLEM, headers)
+
+
+def problem_body(
+    status: int, detail: str, *, function: str | None, invocation_id: str | None
+) -> dict[str, Any]:
+    """The members of a problem, for those that put it inside something else (an http output)."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "function": function,
+        "invocationId": invocation_id,
+    }
+
+
+def render(answer: Answer, *, keep_alive: bool = True, head_only: bool = False) -> bytes:
+    """The response as one piece of bytes, so that it leaves in one write.
+
+    `keep_alive=False` adds `Connection: close`; `head_only` leaves the body out and its length in (HEAD).
+    """
+    status, body, content_type, headers = answer
+    extra = b"".join([b"%b: %b\r\n" % header for header in headers]) if headers else b""
+    if not keep_alive:
+        extra += b"Connection: close\r\n"
+    return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
+        STATUS_LINES[status],
+        content_type,
+        len(body),
+        extra,
+        b"" if head_only else body,
+    )

@@ -1,0 +1,41 @@
+"""Deadlines: how many seconds an invocation may take, and the instants at which they end.
+
+Used by settings.py (which limits hold), worker.py (arms the board) and invoke.py (`Context.remaining`).
+Rule: pure. Instants are absolute monotonic nanoseconds and are passed in; nothing here reads a clock.
+"""
+
+from typing import NamedTuple
+
+# The mission's cap: no invocation is answered later than this after the host sent it.
+CAP_S = 60.0
+
+# The host kills the whole handler at functionTimeout; ending a second earlier protects the neighbours.
+HOST_MARGIN_S = 1.0
+
+
+class Deadline(NamedTuple):
+    """When an invocation began on the host's side, when it must end, and when it is ended by force."""
+
+    sent_ns: int
+    soft_ns: int
+    hard_ns: int
+
+    def remaining_s(self, now_ns: int) -> float:
+        """Seconds until the soft deadline, never negative."""
+        return max(0, self.soft_ns - now_ns) / 1e9
+
+
+def limit_s(*, own_s: float | None, server_s: float, host_timeout_s: float | None, grace_s: float) -> float:
+    """Seconds an invocation may take: the smallest of all limits that apply (design, section 3)."""
+    limits = [server_s, CAP_S - grace_s]
+    if own_s is not None:
+        limits.append(own_s)
+    if host_timeout_s is not None:
+        limits.append(host_timeout_s - HOST_MARGIN_S)
+    return min(limits)
+
+
+def deadline_from(sent_ns: int, limit_ns: int, grace_ns: int) -> Deadline:
+    """The instants for an invocation that the host sent at `sent_ns`."""
+    soft_ns = sent_ns + limit_ns
+    return Deadline(sent_ns, soft_ns, soft_ns + grace_ns)

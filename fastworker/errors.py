@@ -1,0 +1,74 @@
+"""Every error that fastworker raises on purpose, with its HTTP status or its exit code.
+
+Raised anywhere; turned into an answer by invoke.py (status) or into the process's end by cli.py (exit code).
+Rule: a message says what is wrong, where, and how to mend it.
+"""
+
+from collections.abc import Sequence
+
+
+class FastworkerError(Exception):
+    """The process cannot go on: cli.py prints the message last on stderr and exits with `exit_code`.
+
+    The Functions host shows the last lines of stderr when its handler dies (protocol 5.3), so the last line of
+    the message is one line that names the cause.
+    """
+
+    exit_code = 1
+
+
+class SettingsError(FastworkerError):
+    """One or more settings are wrong; `problems` lists all of them, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(list_problems("bad configuration", self.problems))
+
+
+class AppLoadError(FastworkerError):
+    """The app cannot be loaded, or its functions do not fit together; `problems` lists everything found."""
+
+    exit_code = 3
+
+    def __init__(self, target: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(list_problems(f"cannot load {target}", self.problems))
+
+
+class PortInUseError(FastworkerError):
+    """The port given by the host cannot be bound."""
+
+    exit_code = 4
+
+
+class CrashLoopError(FastworkerError):
+    """No worker can be started any more."""
+
+    exit_code = 5
+
+
+class RequestError(Exception):
+    """The request cannot be served as it came: the answer is a problem with `status` (RFC 9457)."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        self.detail = detail
+        super().__init__(detail)
+
+
+class DeadlineExceeded(BaseException):  # noqa: N818 - the public name, like asyncio.TimeoutError's elders
+    """Raised inside a handler at its deadline, so that it can clean up.
+
+    Derives from BaseException, like asyncio.CancelledError, so that a stray `except Exception` in user code
+    does not swallow it.
+    """
+
+
+def list_problems(title: str, problems: Sequence[str]) -> str:
+    """All problems under a title; one problem stays on one line, so that the last line names a cause."""
+    if len(problems) == 1:
+        return f"{title}: {problems[0]}"
+    lines = "\n".join(f"  - {problem}" for problem in problems)
+    return f"{title}:\n{lines}\n{title}: {len(problems)} problems, the first: {problems[0]}"
