@@ -1,0 +1,70 @@
+"""fastworker: Python functions behind Azure Functions, on every core, with deadlines that hold.
+
+Rule: importing this package is cheap, for the supervisor does it, too; a public name is imported when it is
+used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fastworker.app import App
+    from fastworker.context import Context, Out, Result
+    from fastworker.errors import DeadlineExceeded
+    from fastworker.messages import Request, Response
+    from fastworker.triggers import (
+        Blob,
+        EventGridEvent,
+        EventHubEvent,
+        QueueMessage,
+        ServiceBusMessage,
+        TimerRequest,
+    )
+
+__all__ = [
+    "App",
+    "Blob",
+    "Context",
+    "DeadlineExceeded",
+    "EventGridEvent",
+    "EventHubEvent",
+    "Out",
+    "QueueMessage",
+    "Request",
+    "Response",
+    "Result",
+    "ServiceBusMessage",
+    "TimerRequest",
+    "__version__",
+]
+
+_MODULES = {
+    "App": "app",
+    "Context": "context",
+    "Out": "context",
+    "Result": "context",
+    "DeadlineExceeded": "errors",
+    "Request": "messages",
+    "Response": "messages",
+    "Blob": "triggers",
+    "EventGridEvent": "triggers",
+    "EventHubEvent": "triggers",
+    "QueueMessage": "triggers",
+    "ServiceBusMessage": "triggers",
+    "TimerRequest": "triggers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module 'fastworker' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fastworker.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -1,0 +1,292 @@
+"""App, the object that user code decorates its functions with; and load_app, which turns a target into functions.
+
+Uses declarations.py (what is declared), plan.py (what becomes of it) and bindings.py (function.json,
+host.json). Rule: load_app reports all mistakes together, each with file, line and the way to mend it.
+"""
+
+import importlib.util
+import os
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from fastworker import logs
+from fastworker.bindings import (
+    ConfigFileError,
+    HostConfig,
+    is_http_only,
+    read_function_json,
+    read_host_json,
+)
+from fastworker.data_decorators import DataDecorators
+from fastworker.declarations import Declaration, Decorator, call_site
+from fastworker.errors import AppLoadError
+from fastworker.plan import Function, make_function, with_cardinality
+from fastworker.trigger_decorators import TriggerDecorators
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = ["App", "Function", "LoadedApp", "assemble", "load_app"]
+
+DEFAULT_FILE = "function_app.py"
+
+
+class App(TriggerDecorators, DataDecorators):
+    """An app: a set of functions. `state` is a free namespace, one per worker, for what the hooks open."""
+
+    def __init__(self, *, extra_binding_types: Iterable[str] = ()) -> None:
+        """`extra_binding_types` are types of new extensions, for the generic decorators and function.json."""
+        super().__init__()
+        self.state = types.SimpleNamespace()
+        self.start_hooks: list[Callable[[], Any]] = []
+        self.stop_hooks: list[Callable[[], Any]] = []
+        self.extra_binding_types = tuple(extra_binding_types)
+        self.folder = Path(call_site().rpartition(":")[0]).parent
+
+    @overload
+    def function(self, name: F) -> F: ...
+    @overload
+    def function(self, name: str | None = None, *, deadline: float | None = None) -> Decorator[Any]: ...
+    def function(self, name: Any = None, *, deadline: float | None = None) -> Any:
+        """Name a function, limit its time (seconds), or bind it by name alone to `{name}/function.json`.
+
+        Optional where a trigger decorator stands; the name is the handler's own if none is given.
+        """
+        if callable(name):
+            self.declare(name)
+            return name
+        where = call_site()
+
+        def decorate(handler: F) -> F:
+            declaration = self.declare(handler)
+            declaration.where = where
+            if name is not None:
+                if declaration.name is not None and declaration.name != name:
+                    declaration.problems.append(
+                        f"{where}: one handler is named {declaration.name!r} and {name!r}; write a handler for each"
+                    )
+                declaration.name = name
+            if deadline is not None:
+                declaration.deadline_s = deadline
+            return handler
+
+        return decorate
+
+    def on_worker_start(self, hook: F) -> F:
+        """Run `hook` in each worker before its first invocation: open connections here, not at import."""
+        self.start_hooks.append(hook)
+        return hook
+
+    def on_worker_stop(self, hook: F) -> F:
+        """Run `hook` in each worker after its last invocation."""
+        self.stop_hooks.append(hook)
+        return hook
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedApp:
+    """An app that passed all checks. `functions` is by name; `warnings` are lines worth showing at start-up."""
+
+    app: App
+    target: str
+    root: Path
+    functions: dict[str, Function]
+    host: HostConfig
+    warnings: tuple[str, ...]
+
+
+def load_app(target: str | None, *, app_root: str | None) -> LoadedApp:
+    """Import the app and check everything. Raises AppLoadError listing all that is wrong.
+
+    `target` is a file, `module:attribute` or a folder with function_app.py; None is the current folder.
+    `app_root` is where host.json and the function.json folders are (FUNCTIONS_APP_ROOT_PATH), by default the
+    app's folder.
+    """
+    named = target or DEFAULT_FILE
+    app, folder = _find_app(named)
+    root = Path(app_root).absolute() if app_root else folder
+    functions, host, problems, warnings = assemble(app, root)
+    if problems:
+        raise AppLoadError(named, problems)
+    return LoadedApp(app, named, root, functions, host, tuple(warnings))
+
+
+# ---- finding the App ---------------------------------------------------------------------------------------
+
+
+def _find_app(target: str) -> tuple[App, Path]:
+    path = Path(target)
+    if path.is_dir():
+        path = path / DEFAULT_FILE
+    attribute = None
+    if path.suffix == ".py" or path.is_file():
+        if not path.is_file():
+            raise AppLoadError(target, [
+                f"{path.absolute()} does not exist: write the app there, or name another file, "
+                f"module:attribute or folder"
+            ])  # fmt: skip
+        folder = path.absolute().parent
+        module = _import(target, folder, lambda: _import_file(path.absolute()))
+    else:
+        module_name, _, attribute = target.partition(":")
+        folder = Path.cwd()
+        module = _import(target, folder, lambda: importlib.import_module(module_name))
+        if module.__file__:
+            folder = Path(module.__file__).absolute().parent
+    return _app_in(target, module, attribute), folder
+
+
+def _import(target: str, folder: Path, load: Callable[[], types.ModuleType]) -> types.ModuleType:
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))
+    try:
+        return load()
+    except (Exception, SystemExit) as exc:  # user code runs at import, and may raise anything
+        if not isinstance(exc, SystemExit):
+            logs.write_traceback(f"importing {target} failed", exc)
+        what = f"sys.exit({exc.code!r}) was called" if isinstance(exc, SystemExit) else f"{type(exc).__name__}: {exc}"
+        what = what.replace("\n", " ")
+        raise AppLoadError(target, [f"{_place_of_error(exc, folder)}: at import: {what}"]) from exc
+
+
+def _import_file(path: Path) -> types.ModuleType:
+    name = path.stem
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) != str(path):
+        name = f"{name}_{abs(hash(path)):x}"  # another module has the name, perhaps one of the standard library
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # it is a .py file
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _place_of_error(exc: BaseException, folder: Path) -> str:
+    """`file:line` of the user's code that raised: the deepest frame below the app's folder, else the deepest."""
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{exc.filename}:{exc.lineno}"
+    frames = [f for f in traceback.extract_tb(exc.__traceback__) if not f.filename.startswith("<frozen ")]
+    own = [f for f in frames if f.filename.startswith(str(folder) + os.sep)]
+    for frame in reversed(own or frames):
+        if os.path.dirname(frame.filename) != os.path.dirname(__file__):
+            return f"{frame.filename}:{frame.lineno}"
+    return str(folder)
+
+
+def _app_in(target: str, module: types.ModuleType, attribute: str | None) -> App:
+    file = module.__file__ or module.__name__
+    if attribute:
+        value: Any = module
+        for part in attribute.split("."):
+            value = getattr(value, part, None)
+        if isinstance(value, App):
+            return value
+        state = "is no fastworker.App" if value is not None else "is not defined"
+        raise AppLoadError(target, [f"{file}: {attribute!r} {state}: write `{attribute} = fastworker.App()` there"])
+    if isinstance(getattr(module, "app", None), App):
+        return module.app  # type: ignore[no-any-return]
+    apps = {id(value): (name, value) for name, value in vars(module).items() if isinstance(value, App)}
+    if len(apps) == 1:
+        return next(iter(apps.values()))[1]
+    if not apps:
+        raise AppLoadError(target, [f"{file}: defines no App: write `app = fastworker.App()` there"])
+    names = ", ".join(name for name, _ in apps.values())
+    raise AppLoadError(
+        target,
+        [f"{file}: has several Apps ({names}): name one of them `app`, or say which as module:attribute"],
+    )
+
+
+# ---- from declarations to functions ------------------------------------------------------------------------
+
+
+def assemble(app: App, root: Path) -> tuple[dict[str, Function], HostConfig, list[str], list[str]]:
+    """The app's functions by name, host.json, all problems, and warnings."""
+    problems: list[str] = []
+    warnings: list[str] = []
+    host = HostConfig()
+    try:
+        host = read_host_json(root)
+    except ConfigFileError as exc:
+        problems.append(str(exc))
+    functions: dict[str, Function] = {}
+    taken: dict[str, Declaration] = {}
+    for declaration in app.declarations:
+        name = declaration.function_name
+        first = taken.setdefault(name.lower(), declaration)
+        if first is not declaration:
+            problems.append(
+                f"{declaration.where}: two functions are named {name!r} (the other: {first.where}); names "
+                f"are compared "
+                f"ignoring case, rename one by @app.function(name=...)"
+            )
+        function, found = _complete(declaration, app, root)
+        problems += found
+        if function is not None:
+            problems += _raw_http_problems(function, host, declaration.where)
+            warnings += _warnings(function)
+            functions[name] = function
+    if not app.declarations:
+        problems.append(f"{app.folder}: the app has no functions: decorate one with e.g. @app.route(...)")
+    warnings += _folders_without_handler(root, taken)
+    return functions, host, problems, warnings
+
+
+def _complete(declaration: Declaration, app: App, root: Path) -> tuple[Function | None, list[str]]:
+    bindings = [with_cardinality(b, declaration.handler) for b in declaration.bindings]
+    if not bindings:
+        path = root / declaration.function_name / "function.json"
+        try:
+            bindings = read_function_json(path)
+        except FileNotFoundError:
+            return None, [
+                *declaration.problems,
+                f"{declaration.where}: function {declaration.function_name!r} has no binding decorators, "
+                f"and {path} does "
+                f"not exist: add a trigger decorator, or the file, or correct the name",
+            ]
+        except ConfigFileError as exc:
+            return None, [*declaration.problems, str(exc)]
+    return make_function(declaration, bindings, app.extra_binding_types)
+
+
+def _raw_http_problems(function: Function, host: HostConfig, where: str) -> list[str]:
+    if host.http_shape == "envelope" or not is_http_only(function.bindings):
+        return []
+    return [
+        f"{where}: function {function.name!r} has http bindings only, and with {host.http_shape_key} in "
+        f"host.json the "
+        f"host sends plain HTTP to it, which this version does not serve: take {host.http_shape_key} out "
+        f"(use a plain "
+        f"customHandler section), or give the function another binding"
+    ]
+
+
+def _warnings(function: Function) -> list[str]:
+    return [
+        f'{b.where}: output {b.name!r} of function {function.name!r} has "dataType": "binary": text '
+        f"arrives, but bytes do not (the host would store their base64); leave dataType out"
+        for b in function.bindings
+        if b.is_output and not b.is_input and b.is_binary and b.output_form in {"collector", "stream"}
+    ]
+
+
+def _folders_without_handler(root: Path, taken: dict[str, Declaration]) -> list[str]:
+    try:
+        found = sorted(root.glob("*/function.json"))
+    except OSError:
+        return []
+    return [
+        f"{path}:1: the host knows a function {path.parent.name!r}, but the app has no handler for it: add "
+        f'@app.function("{path.parent.name}"), or remove the folder'
+        for path in found
+        if path.parent.name.lower() not in taken
+    ]

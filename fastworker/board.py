@@ -1,0 +1,247 @@
+"""The board: who is doing what until when, in one anonymous shared mapping that outlives any worker.
+
+Workers write it while they serve; supervisor.py reads it to keep deadlines and to answer for the dead.
+Rule: one 64-bit word per fact and one writer per row at a time, so a reader may see an old value but never half
+of a new one. A connection's row belongs to the worker named in `owner`, and to the supervisor once that one is dead.
+
+    header          worker rows (one per slot)      connection rows (one per descriptor number)
+    +------------+  +----------------------------+  +------------------------------------------------------+
+    | drain_ns   |  | pid                        |  | owner     slot + 1; 0 = nobody                       |
+    | ...        |  | beat      loop turns       |  | phase     Phase, valid while owned                   |
+    +------------+  | inline    1 in user code   |  | sent_ns   when the host sent the request             |
+                    | deadline  earliest hard,   |  | hard_ns   its hard deadline; 0 = none                |
+                    |           ns; 0 = none     |  | before    bytes written before this answer           |
+                    | mail      control messages |  | length    bytes of this answer                       |
+                    | served    requests         |  | closing   1 = must close after the answer            |
+                    | failed    of them, not 2xx |  | head      1 = HEAD: no body                          |
+                    | waited_ms in the queue     |  | invocation id, function name: text, zero-padded      |
+                    +----------------------------+  +------------------------------------------------------+
+"""
+
+import enum
+import mmap
+import struct
+from typing import NamedTuple
+
+HEADER_WORDS = 8
+WORKER_WORDS = 8
+CONNECTION_WORDS = 32
+
+DRAIN_NS = 0
+PID, BEAT, INLINE, DEADLINE, MAIL, SERVED, FAILED, WAITED_MS = range(8)
+OWNER, PHASE = 0, 1
+# What begin() writes in one call: sent_ns, hard_ns, before, length, closing, head, id, function.
+_BEGUN = struct.Struct("=6q64s128s")
+_BEGUN_OFFSET = 16
+_BEFORE, _LENGTH, _CLOSING = 4, 5, 6
+
+
+class Phase(enum.IntEnum):
+    """How far a worker has come with a connection; decides what the supervisor does if it dies there."""
+
+    TAKEN = 1  # got the event, has read nothing yet: give the request to another worker
+    READING = 2  # part of a request has left the socket: answer 500 and close
+    RUNNING = 3  # the request is whole, user code may run: answer 500 or 504, the connection stays
+    ANSWERING = 4  # bytes of the answer may be out: the kernel's count decides
+
+
+class WorkerRow(NamedTuple):
+    """A copy of one worker's row."""
+
+    pid: int
+    beat: int
+    inline: int
+    deadline_ns: int
+    mail: int
+    served: int
+    failed: int
+    waited_ms: int
+
+
+class ConnectionRow(NamedTuple):
+    """A copy of one connection's row."""
+
+    owner: int | None
+    phase: Phase
+    sent_ns: int
+    hard_ns: int
+    before: int
+    length: int
+    closing: bool
+    head: bool
+    invocation_id: str
+    function: str
+
+
+class Board:
+    """Shared by every process forked after it was made. Numbers are descriptors from `first_number` on."""
+
+    def __init__(self, slots: int, first_number: int, connections: int) -> None:
+        self.slots = slots
+        self.first_number = first_number
+        self.connections = connections
+        self._rows = HEADER_WORDS + slots * WORKER_WORDS
+        words = self._rows + connections * CONNECTION_WORDS
+        self._memory = mmap.mmap(-1, words * 8)
+        self._words = memoryview(self._memory).cast("q")
+
+    # -- the header ----------------------------------------------------------------------------------------
+
+    @property
+    def drain_ns(self) -> int:
+        """When the drain began; 0 while serving. Requests that arrived later are answered 503."""
+        return self._words[DRAIN_NS]
+
+    @drain_ns.setter
+    def drain_ns(self, now_ns: int) -> None:
+        self._words[DRAIN_NS] = now_ns
+
+    # -- a worker's row --------------------------------------------------------------------------------------
+
+    def worker(self, slot: int) -> WorkerRow:
+        start = HEADER_WORDS + slot * WORKER_WORDS
+        return WorkerRow(*self._words[start : start + WORKER_WORDS])
+
+    def clear_worker(self, slot: int) -> None:
+        """Empties a row before its slot is given to a new worker."""
+        for word in range(WORKER_WORDS):
+            self._words[HEADER_WORDS + slot * WORKER_WORDS + word] = 0
+
+    def post_mail(self, slot: int) -> None:
+        """Tells a busy worker, without a system call on its side, that its control socket has something."""
+        self._words[HEADER_WORDS + slot * WORKER_WORDS + MAIL] += 1
+
+    # -- a connection's row ----------------------------------------------------------------------------------
+
+    def connection(self, number: int) -> ConnectionRow:
+        start = self._row(number)
+        owner, phase = self._words[start], self._words[start + 1]
+        sent_ns, hard_ns, before, length, closing, head, invocation_id, function = _BEGUN.unpack_from(
+            self._memory, start * 8 + _BEGUN_OFFSET
+        )
+        return ConnectionRow(
+            owner - 1 if owner else None,
+            Phase(phase or Phase.TAKEN),
+            sent_ns,
+            hard_ns,
+            before,
+            length,
+            bool(closing),
+            bool(head),
+            invocation_id.rstrip(b"\0").decode("latin-1"),
+            function.rstrip(b"\0").decode("latin-1"),
+        )
+
+    def owner(self, number: int) -> int | None:
+        """The slot that has taken the connection, if any."""
+        owner = self._words[self._row(number)]
+        return owner - 1 if owner else None
+
+    def release(self, number: int) -> None:
+        """Nobody has the connection any more. Comes before it is armed again, never after."""
+        self._words[self._row(number)] = 0
+
+    def _row(self, number: int) -> int:
+        return self._rows + (number - self.first_number) * CONNECTION_WORDS
+
+
+class Seat:
+    """The board as one worker writes it: its own row, and the rows of the connections it has taken.
+
+    On the hot path, hence plain stores into the mapping and one pack (about 1 us for a whole request).
+    """
+
+    def __init__(self, board: Board, slot: int, pid: int) -> None:
+        self.board = board
+        self._words = board._words
+        self._memory = board._memory
+        self._offset = board._rows - board.first_number * CONNECTION_WORDS
+        self._mine = HEADER_WORDS + slot * WORKER_WORDS
+        self._owner = slot + 1
+        self._deadlines: dict[int, int] = {}
+        self._words[self._mine + PID] = pid
+
+    def beat(self) -> None:
+        """Another turn of the loop: every connection taken before this has its row, or is armed again."""
+        self._words[self._mine + BEAT] += 1
+
+    @property
+    def mail(self) -> int:
+        return self._words[self._mine + MAIL]
+
+    def take(self, number: int, until_ns: int) -> None:
+        """The shared epoll gave this connection to this worker. The phase comes first: no owner, no meaning."""
+        words, row = self._words, number * CONNECTION_WORDS + self._offset
+        words[row + PHASE] = Phase.TAKEN
+        words[row] = self._owner
+        self.arm(number, until_ns)
+
+    def reading(self, number: int) -> None:
+        self._words[number * CONNECTION_WORDS + self._offset + PHASE] = Phase.READING
+
+    def begin(
+        self,
+        number: int,
+        *,
+        sent_ns: int,
+        hard_ns: int,
+        closing: bool,
+        head: bool,
+        invocation_id: bytes,
+        function: bytes,
+    ) -> None:
+        """A whole request is here: whoever answers it, this is what is known of it."""
+        row = number * CONNECTION_WORDS + self._offset
+        _BEGUN.pack_into(
+            self._memory,
+            row * 8 + _BEGUN_OFFSET,
+            sent_ns,
+            hard_ns,
+            0,
+            0,
+            closing,
+            head,
+            invocation_id,
+            function,
+        )
+        self._words[row + PHASE] = Phase.RUNNING
+        self.arm(number, hard_ns)
+
+    def inline(self, running: bool) -> None:
+        """User code runs, or ran, on the worker's own thread: no connection is between two rows meanwhile."""
+        self._words[self._mine + INLINE] = running
+
+    def answering(self, number: int, before: int, length: int, *, closing: bool) -> None:
+        """The next system call may put answer bytes on the wire, behind the `before` bytes written until now."""
+        words, row = self._words, number * CONNECTION_WORDS + self._offset
+        words[row + _BEFORE] = before
+        words[row + _LENGTH] = length
+        words[row + _CLOSING] = closing
+        words[row + PHASE] = Phase.ANSWERING
+
+    def release(self, number: int) -> None:
+        """Done with the connection; comes before it is armed again, never after."""
+        self._words[number * CONNECTION_WORDS + self._offset] = 0
+        self.disarm(number)
+
+    def count(self, *, failed: bool) -> None:
+        """One more answer."""
+        self._words[self._mine + SERVED] += 1
+        if failed:
+            self._words[self._mine + FAILED] += 1
+
+    def count_wait(self, milliseconds: int) -> None:
+        """So long a request lay in its socket."""
+        if milliseconds:
+            self._words[self._mine + WAITED_MS] += milliseconds
+
+    def arm(self, number: int, until_ns: int) -> None:
+        """Past `until_ns` the supervisor kills this worker, unless `disarm` or a later `arm` comes first."""
+        deadlines = self._deadlines
+        deadlines[number] = until_ns
+        self._words[self._mine + DEADLINE] = until_ns if len(deadlines) == 1 else min(deadlines.values())
+
+    def disarm(self, number: int) -> None:
+        deadlines = self._deadlines
+        deadlines.pop(number, None)
+        self._words[self._mine + DEADLINE] = min(deadlines.values()) if deadlines else 0

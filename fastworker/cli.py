@@ -1,0 +1,112 @@
+"""The `fastworker` command: from the command line to a role.
+
+Called by the entry point and by __main__.py; the only place where process roles meet.
+Rule: each command imports what it needs when it is called, so that `serve` starts without anything but itself.
+"""
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from fastworker.errors import FastworkerError, PortInUseError
+
+if TYPE_CHECKING:
+    from fastworker.control import ControlSocket
+    from fastworker.inherited import Inherited
+    from fastworker.settings import Settings
+
+USAGE = """usage: fastworker serve [APP] [options]
+
+Serve Azure Functions as a custom handler of the Functions host.
+
+commands:
+  serve     what host.json starts (fastworker serve --help)
+  version   the version of fastworker
+"""
+
+BACKLOG = 4096
+# Measured: see docs/design.md, "A short spin hides the wake-up".
+SPIN_US = 50
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command given by `argv` (default: the process's own); returns the exit code."""
+    command, *rest = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if command in ("version", "--version"):
+        from fastworker import __version__
+
+        print(f"fastworker {__version__}")
+        return 0
+    if command not in COMMANDS:
+        print(f"{USAGE}\nfastworker: no such command: {command!r}", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[command](rest)
+    except FastworkerError as error:
+        return _fail(error.exit_code, str(error))
+
+
+def serve(argv: Sequence[str]) -> int:
+    """`fastworker serve`: the process that the Functions host starts."""
+    if sys.platform != "linux":
+        return _fail(
+            2,
+            f"fastworker serve needs Linux (epoll, prctl), where Functions runs Python; this is {sys.platform}",
+        )
+    import msgspec
+
+    from fastworker import logs, supervisor
+    from fastworker.cpus import usable_cpus
+    from fastworker.settings import parse_settings
+
+    settings = parse_settings(argv, os.environ)
+    logs.configure(settings.log_level, settings.log_format)
+    cpus = usable_cpus()
+    workers = settings.workers or cpus
+    if settings.spin is None:
+        # Spinning workers beyond the CPUs take time from those that work.
+        settings = msgspec.structs.replace(settings, spin=SPIN_US if workers <= cpus else 0)
+    with open_listener(settings.port) as listener:
+        outcome = supervisor.run(settings, workers, listener, _zygote_main)
+    return _fail(*outcome) if outcome.exit_code else 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"serve": serve}
+
+
+def open_listener(port: int) -> socket.socket:
+    """Listens on 127.0.0.1, the only place where the host looks (protocol 1.4); port 0 takes a free one.
+
+    Raises:
+        PortInUseError: the port is taken, or not ours to take.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The host starts the next process on the port that its predecessor held a moment ago.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        raise PortInUseError(f"cannot listen on 127.0.0.1:{port}: {reason}; free it, or give another --port") from None
+    return listener
+
+
+def _zygote_main(control: "ControlSocket", inherited: "Inherited", settings: "Settings", parent: int) -> NoReturn:
+    """Runs in the zygote: the app, HTTP and the codec are imported there and never in the supervisor."""
+    from fastworker import worker, zygote
+
+    zygote.main(control, inherited, settings, parent, worker.main)
+
+
+def _fail(exit_code: int, cause: str) -> int:
+    """The cause goes last: the host shows the last lines of stderr (protocol 5.3)."""
+    print(f"fastworker: {cause}", file=sys.stderr, flush=True)
+    return exit_code

@@ -1,0 +1,255 @@
+"""Connections belong to nobody: one epoll, watched by every free worker, and descriptors shared on demand.
+
+    host ==== connection 10007 ====+
+                                   | accept, F_DUPFD >= 10000, EPOLL_CTL_ADD (one-shot)
+    supervisor: Connections  ------+------> the shared epoll
+        ^  |                                  ^    |
+        |  | Hold(10007) + descriptor         |    | event: 10007 (to exactly one waiter)
+        |  v                                  |    v
+    worker: Held  ---- re-arm (MOD) ----------+   read, run, answer
+
+The supervisor half (`Connections`) is used by supervisor.py, the worker half (`Held`) by worker.py.
+Rule: a connection has the same descriptor number in every process, and a number is given to another connection only
+after every holder has dropped it. The number must be the same because epoll keys its entries by (open file, number):
+a worker's MOD works on the entry that the supervisor added only under the very same number. A MOD on an entry that
+is gone fails with ENOENT, even when the number already serves another connection, for the open file differs.
+
+Between "the epoll gave me 10007" and "the board says so" a worker may be killed, and again between releasing the row
+and arming the connection. Then nobody has the connection and no event will come. `Audit` finds these.
+"""
+
+import contextlib
+import enum
+import fcntl
+import os
+import select
+import socket
+from collections.abc import Container, Iterable
+from typing import NamedTuple
+
+from fastworker import linux
+from fastworker.board import Board
+
+ARMED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
+
+# Descriptors from here on are connections, far above any that an app opens for itself.
+FIRST_NUMBER = 10_000
+# More rows than this the board need not have, whatever the limit of open files says.
+MOST_CONNECTIONS = 50_000
+
+
+class Range(NamedTuple):
+    """The descriptor numbers that connections may have."""
+
+    first: int
+    size: int
+
+
+def number_range(descriptor_limit: int) -> Range:
+    """From FIRST_NUMBER up; where the limit of open files is too low for that, the upper half of it."""
+    first = FIRST_NUMBER if descriptor_limit >= FIRST_NUMBER + 2048 else descriptor_limit // 2
+    return Range(first, min(descriptor_limit - first, MOST_CONNECTIONS))
+
+
+def socket_of(number: int) -> socket.socket:
+    """A socket object for a connection's descriptor, without the system calls that guess its family."""
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number)
+
+
+class State(enum.Enum):
+    """Of a connection, as the supervisor sees it. It only ever moves down this list."""
+
+    OPEN = "in the shared epoll, or taken by a worker"
+    CLOSING = "out of the epoll; holders have been asked to drop it"
+    SHUT = "ended for both sides; the number is free when the last holder has dropped it"
+
+
+class _Connection:
+    __slots__ = ("holders", "socket", "state")
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.state = State.OPEN
+        self.holders: set[int] = set()
+
+
+class Connections:
+    """The supervisor's half: owns every connection from accept to the last drop."""
+
+    def __init__(self, shared: select.epoll, numbers: Range) -> None:
+        self._shared = shared
+        self._numbers = numbers
+        self._table: dict[int, _Connection] = {}
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def full(self) -> bool:
+        """No number is left for another connection."""
+        return len(self._table) >= self._numbers.size
+
+    def open_numbers(self) -> list[int]:
+        """The numbers of all connections that may carry requests."""
+        return [number for number, entry in self._table.items() if entry.state is State.OPEN]
+
+    def adopt(self, accepted: socket.socket) -> int:
+        """Gives an accepted connection its number, and the shared epoll an entry for it.
+
+        Raises:
+            OSError: no descriptor is free.
+        """
+        with accepted:
+            number = fcntl.fcntl(accepted, fcntl.F_DUPFD_CLOEXEC, self._numbers.first)
+        connection = socket_of(number)
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._table[number] = _Connection(connection)
+        self._shared.register(number, ARMED)
+        return number
+
+    def get(self, number: int) -> socket.socket | None:
+        """The connection, while it may carry requests."""
+        entry = self._table.get(number)
+        return entry.socket if entry is not None and entry.state is State.OPEN else None
+
+    def lend(self, number: int, slot: int) -> None:
+        """The worker in `slot` is being sent the descriptor."""
+        self._table[number].holders.add(slot)
+
+    def arm(self, number: int) -> None:
+        """The next request on it may go to any worker."""
+        self._shared.modify(number, ARMED)
+
+    def begin_close(self, number: int) -> tuple[socket.socket, set[int]] | None:
+        """Takes a connection out of service; returns it and the slots that must drop it, or None if it was out."""
+        entry = self._table.get(number)
+        if entry is None or entry.state is not State.OPEN:
+            return None
+        entry.state = State.CLOSING
+        self._shared.unregister(number)
+        return entry.socket, set(entry.holders)
+
+    def shut(self, number: int) -> None:
+        """Ends a closing connection in both directions, for every process at once."""
+        entry = self._table[number]
+        entry.state = State.SHUT
+        with contextlib.suppress(OSError):  # the other side may have ended it already
+            entry.socket.shutdown(socket.SHUT_RDWR)
+        self._free(number, entry)
+
+    def dropped(self, number: int, slot: int) -> None:
+        """One holder less."""
+        entry = self._table.get(number)
+        if entry is not None:
+            entry.holders.discard(slot)
+            self._free(number, entry)
+
+    def forget_holder(self, slot: int) -> None:
+        """The worker in `slot` is dead, and with it all of its descriptors."""
+        for number in list(self._table):
+            self.dropped(number, slot)
+
+    def close_all(self) -> None:
+        """The server has ended: so do all connections."""
+        for entry in self._table.values():
+            entry.socket.close()
+        self._table.clear()
+
+    def _free(self, number: int, entry: _Connection) -> None:
+        if entry.state is State.SHUT and not entry.holders:
+            del self._table[number]
+            entry.socket.close()
+
+
+class Audit:
+    """Finds connections that nobody has, after a worker died: disarmed in the epoll and owned by no row.
+
+    A live worker shows the same picture for the microseconds between two of its steps, so one look proves nothing.
+    Two looks do, if in between every live worker has turned its loop once (what it had taken is on the board by
+    then, or armed again) or is inside user code, and not a byte has moved on the connection: had it been armed
+    again and taken again in the meantime, a request or an answer would have been counted.
+    """
+
+    def __init__(
+        self, shared: select.epoll, board: Board, connections: Connections, live: Iterable[int]
+    ) -> None:
+        self._shared = shared
+        self._board = board
+        self._connections = connections
+        self._suspects = self._look()
+        self._beats = {slot: board.worker(slot).beat for slot in live}
+
+    def step(self, live: Container[int]) -> set[int] | None:
+        """The lost connections; None while a second look would prove nothing yet. Ask again a moment later."""
+        if not self._suspects:
+            return set()
+        for slot, beat in self._beats.items():
+            if slot in live:
+                row = self._board.worker(slot)
+                if row.beat == beat and not row.inline:
+                    return None
+        seen = self._look()
+        still = {number: mark for number, mark in self._suspects.items() if number in seen}
+        lost = {number for number, mark in still.items() if seen[number] == mark}
+        if len(lost) < len(still):  # bytes have moved on some: look at these once more
+            self._suspects = {number: seen[number] for number in still if number not in lost}
+            self._beats = {slot: self._board.worker(slot).beat for slot in self._beats if slot in live}
+            return lost or None
+        self._suspects = {}
+        return lost
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to look at."""
+        return not self._suspects
+
+    def _look(self) -> dict[int, tuple[int, int]]:
+        """Every connection that seems to be nobody's, with its byte counts. The epoll is read before the board."""
+        found = {}
+        for number in linux.disarmed(self._shared.fileno()):
+            connection = self._connections.get(number)
+            if connection is not None and self._board.owner(number) is None:
+                info = linux.tcp_info(connection)
+                found[number] = (info.received, info.written)
+        return found
+
+
+class Held:
+    """A worker's half: the connections whose descriptors have reached this process."""
+
+    def __init__(self, shared: select.epoll) -> None:
+        self._shared = shared
+        self._sockets: dict[int, socket.socket] = {}
+
+    def get(self, number: int) -> socket.socket | None:
+        return self._sockets.get(number)
+
+    def place(self, fd: int, number: int) -> socket.socket | None:
+        """Moves a descriptor that the supervisor sent to the connection's number.
+
+        Returns None if the app itself has something open under that number: then this process cannot serve it.
+        """
+        placed = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number)
+        os.close(fd)
+        if placed != number:
+            os.close(placed)
+            return None
+        self._sockets[number] = connection = socket_of(number)
+        # The descriptor is non-blocking already (the flag belongs to the open file); this tells the object so.
+        connection.setblocking(False)
+        return connection
+
+    def drop(self, number: int) -> None:
+        """Closes this process's descriptor, if it has one."""
+        connection = self._sockets.pop(number, None)
+        if connection is not None:
+            connection.close()
+
+    def arm(self, number: int) -> bool:
+        """The next request on it may go to any worker; False if the supervisor has taken it out of service."""
+        try:
+            self._shared.modify(number, ARMED)
+        except OSError:  # ENOENT: its entry is gone
+            return False
+        return True

@@ -1,0 +1,218 @@
+"""One invocation: decode, call the handler, encode; and what becomes of every way in which that can fail.
+
+The worker calls `begin`, then `run_sync` or `run_async`; both always end in an Answer.
+Rule: user code is called here and nowhere else, and whatever it raises becomes its invocation's answer.
+"""
+
+import asyncio
+import inspect
+from typing import Any, Final
+
+import msgspec
+
+from fastworker import logs
+from fastworker.answer import Answer, problem, problem_body
+from fastworker.context import Context, Out, Result
+from fastworker.deadline import Deadline
+from fastworker.envelope import Metadata, read_envelope
+from fastworker.errors import DeadlineExceeded, RequestError
+from fastworker.jsontext import UnencodableError
+from fastworker.messages import ClientError
+from fastworker.outputs import NOTHING, problem_response, render_answer
+from fastworker.plan import Function
+
+# Stands for a member of `Data` that did not come; decoders treat it like a null.
+ABSENT: Final = msgspec.Raw(b"null")
+
+
+class Rejected(Exception):  # noqa: N818 - an outcome, not an error of ours
+    """The invocation ends before its handler is called; `answer` is what the host gets."""
+
+    def __init__(self, answer: Answer, error: Exception) -> None:
+        self.answer = answer
+        self.error = error
+        super().__init__(str(error))
+
+
+class Invocation:
+    """A handler's call in the making.
+
+    A worker that cancels an async invocation at its deadline sets `expired` first: that tells this
+    cancellation from any other. `error` is what went wrong, for testing.py.
+    """
+
+    __slots__ = ("arguments", "capture", "deadline", "error", "expired", "function", "id", "outs")
+
+    def __init__(self, function: Function, invocation_id: str, deadline: Deadline) -> None:
+        self.function = function
+        self.id = invocation_id
+        self.deadline = deadline
+        self.capture = logs.Capture(function.name, invocation_id)
+        self.arguments: dict[str, Any] = {}
+        self.expired = False
+        self.error: BaseException | None = None
+
+
+def begin(
+    function: Function,
+    body: bytes | bytearray | memoryview,
+    *,
+    invocation_id: str,
+    deadline: Deadline,
+    traceparent: str | None = None,
+) -> Invocation:
+    """Decode the envelope in `body`, which must not change until the invocation is over.
+
+    Raises Rejected, which holds the answer, if the request does not fit the function.
+    """
+    invocation = Invocation(function, invocation_id, deadline)
+    try:
+        envelope = read_envelope(body)
+        data, arguments = envelope.Data, invocation.arguments
+        for name, decode in function.decoders:
+            arguments[name] = decode(data.get(name, ABSENT), envelope)
+        for name in function.outs:
+            arguments[name] = Out[Any]()
+        if function.context_argument is not None:
+            arguments[function.context_argument] = Context(
+                function.name, invocation_id, deadline, Metadata(envelope.Metadata), traceparent
+            )
+    except RequestError as exc:
+        raise Rejected(_refused(invocation, exc), exc) from None
+    except Exception as exc:  # user code: a Struct's __post_init__ may raise anything
+        raise Rejected(_failed(invocation, exc), exc) from exc
+    return invocation
+
+
+def run_sync(invocation: Invocation) -> Answer:
+    """Call a sync handler; always returns its answer.
+
+    Catches every BaseException, SystemExit too: a handler that calls sys.exit must not end its worker.
+    """
+    token = logs.CURRENT.set(invocation.capture)
+    try:
+        result = invocation.function.handler(**invocation.arguments)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError("the handler returned a coroutine: declare it with `async def`")
+        return _answer(invocation, result)
+    except DeadlineExceeded:
+        return expire(invocation)
+    except BaseException as exc:  # user code: any failure becomes this invocation's answer
+        return _unsuccessful(invocation, exc)
+    finally:
+        logs.CURRENT.reset(token)
+        invocation.capture.is_open = False
+
+
+async def run_async(invocation: Invocation) -> Answer:
+    """Await an async handler; returns its answer, or lets a cancellation through that is not the deadline's.
+
+    Runs in a task (or context) of its own, whose current invocation it sets.
+    """
+    logs.CURRENT.set(invocation.capture)
+    try:
+        result = invocation.function.handler(**invocation.arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        return _answer(invocation, result)
+    except DeadlineExceeded:
+        return expire(invocation)
+    except asyncio.CancelledError:
+        if invocation.expired:
+            return expire(invocation)
+        raise
+    except GeneratorExit:  # the coroutine is being closed: it must end here
+        raise
+    except BaseException as exc:  # user code: any failure becomes this invocation's answer
+        return _unsuccessful(invocation, exc)
+    finally:
+        invocation.capture.is_open = False
+
+
+def _answer(invocation: Invocation, result: Any) -> Answer:
+    """The 200 for what the handler set and returned. Raises UnencodableError."""
+    function, arguments = invocation.function, invocation.arguments
+    values = {name: arguments[name]._value for name in function.outs}
+    if type(result) is Result:
+        _check_names(function, result.outputs)
+        values.update(result.outputs)
+        result = result.value
+    if result is not None:
+        if function.return_to is None:
+            _warn_of_lost_return(invocation, result)
+        else:
+            values[function.return_to] = result
+    outputs = {}
+    return_value = None
+    for name, encode in function.encoders.items():
+        # An http output is always set, for without one the host answers `200 {}` (trap 22).
+        encoded = encode(values.get(name))
+        if name == "$return":
+            return_value = None if encoded is NOTHING else encoded
+        elif encoded is not NOTHING:
+            outputs[name] = encoded
+    return Answer(200, render_answer(outputs, invocation.capture.lines, return_value))
+
+
+def _check_names(function: Function, outputs: dict[str, Any]) -> None:
+    for name in outputs:
+        if name not in function.encoders:
+            there = ", ".join(repr(n) for n in function.encoders) or "none"
+            raise ValueError(
+                f"Result has an output {name!r}, which function {function.name!r} has not (there are: {there})"
+            )
+
+
+def _warn_of_lost_return(invocation: Invocation, result: Any) -> None:
+    invocation.capture.lines.append(
+        f"WARNING: the return value (a {type(result).__name__}) goes nowhere: {invocation.function.name!r} "
+        f"has neither "
+        f"an http output nor one named $return"
+    )
+
+
+def _unsuccessful(invocation: Invocation, exc: BaseException) -> Answer:
+    if isinstance(exc, RequestError):
+        invocation.error = exc
+        return _refused(invocation, exc)
+    return _failed(invocation, exc)
+
+
+def _refused(invocation: Invocation, exc: RequestError) -> Answer:
+    """The request is wrong. The client of an http function hears of it as a 400 in a successful invocation."""
+    function = invocation.function
+    if isinstance(exc, ClientError) and function.http_output is not None:
+        body = problem_body(exc.status, exc.detail, function=function.name, invocation_id=invocation.id)
+        encoded = function.encoders[function.http_output](problem_response(exc.status, body))
+        if function.http_output == "$return":
+            return Answer(200, render_answer({}, invocation.capture.lines, encoded))
+        return Answer(200, render_answer({function.http_output: encoded}, invocation.capture.lines, None))
+    logs.write_failed(invocation.capture)
+    return problem(exc.status, exc.detail, function=function.name, invocation_id=invocation.id)
+
+
+def _failed(invocation: Invocation, exc: BaseException) -> Answer:
+    """The handler raised, or gave what cannot be encoded: 500, with the traceback on stderr only."""
+    invocation.error = exc
+    logs.write_failed(invocation.capture)
+    if isinstance(exc, UnencodableError):
+        detail = str(exc)
+        logs.write_error(invocation.capture, detail)
+    else:
+        detail = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        logs.write_exception(invocation.capture, "the handler raised", exc)
+    return problem(500, detail, function=invocation.function.name, invocation_id=invocation.id)
+
+
+def expire(invocation: Invocation) -> Answer:
+    """The deadline passed while the handler ran."""
+    invocation.error = DeadlineExceeded()
+    logs.write_failed(invocation.capture)
+    limit_s = (invocation.deadline.soft_ns - invocation.deadline.sent_ns) / 1e9
+    return problem(
+        504,
+        f"the deadline of {limit_s:g} s passed while the function ran",
+        function=invocation.function.name,
+        invocation_id=invocation.id,
+    )

@@ -1,0 +1,326 @@
+"""HTTP as a handler sees it: Request and Response.
+
+Request is read from `Data.<trigger>` by the decoder that plan.py builds; Response is written by outputs.py.
+Rule: pure; every field of a Request is decoded when it is asked for.
+"""
+
+import binascii
+import builtins
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from fastworker.envelope import (
+    DECODE_ERRORS,
+    Conversion,
+    Decoder,
+    Envelope,
+    Json,
+    conversion,
+    decode_any,
+    decode_members,
+    decode_str,
+    explain,
+    wrong,
+)
+from fastworker.errors import RequestError
+from fastworker.forms import Form, read_form
+
+T = TypeVar("T")
+
+
+class ClientError(RequestError):
+    """The client of an http function sent a body or parameter of the wrong type: its answer is this, as a 400."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(400, detail)
+
+
+class HttpData(msgspec.Struct):
+    """The request object in the envelope (protocol 2.4); `Body` is missing when the client sent none."""
+
+    Url: str = ""
+    Method: str = "GET"
+    Query: msgspec.Raw = msgspec.Raw(b"{}")
+    Headers: msgspec.Raw = msgspec.Raw(b"{}")
+    Params: msgspec.Raw = msgspec.Raw(b"{}")
+    Identities: msgspec.Raw = msgspec.Raw(b"[]")
+    Body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_http = msgspec.json.Decoder(HttpData).decode
+
+
+def read_http(name: str, raw: msgspec.Raw) -> HttpData:
+    """The request object: an object, or (early hosts) a string with its JSON text. Raises RequestError (400)."""
+    try:
+        source: Json = raw
+        if memoryview(raw)[0] == ord('"'):
+            source = decode_str(raw)
+        return _decode_http(source)
+    except DECODE_ERRORS as exc:
+        raise wrong(f"Data.{name}", exc) from None
+
+
+class Values(dict[str, str]):
+    """Query or route parameters: a dict of strings, with conversion."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str, members: Mapping[str, str]) -> None:
+        super().__init__(members)
+        self._where = where
+
+    def get_as(self, key: str, type: Any, default: Any = None) -> Any:  # noqa: A002 - as in msgspec
+        """The parameter as `type`, or `default` if there is none. A wrong one is the client's 400."""
+        value = self.get(key)
+        if value is None:
+            return default
+        try:
+            return msgspec.convert(value, type, strict=False)
+        except msgspec.ValidationError as exc:
+            raise ClientError(f"{self._where} {key!r}: {explain(exc)[1]}") from None
+
+
+class Headers(Mapping[str, str]):
+    """Header fields, found ignoring case; several values of one name are joined by a comma."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, list[str]]) -> None:
+        self._fields = {name.lower(): values for name, values in fields.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._fields[name.lower()])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Headers({dict(self)!r})"
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of `name`, in order; empty if there is none."""
+        return list(self._fields.get(name.lower(), ()))
+
+
+class Request(Generic[T]):
+    """The client's request. `Request[T]` has its body checked and converted to T before the handler runs."""
+
+    __slots__ = ("_body", "_data", "_headers", "_name", "_payload", "_query")
+
+    def __init__(self, name: str, data: HttpData) -> None:
+        self._name = name
+        self._data = data
+        self._headers: Headers | None = None
+        self._query: Values | None = None
+        self._payload: builtins.bytes | str | msgspec.UnsetType | None = msgspec.UNSET
+        self._body: Any = msgspec.UNSET
+
+    @property
+    def method(self) -> str:
+        """Upper case."""
+        return self._data.Method
+
+    @property
+    def url(self) -> str:
+        """Scheme, host, path and query, as the client sent them to the host."""
+        return self._data.Url
+
+    @property
+    def query(self) -> Values:
+        """Query parameters; the host joins repeated ones by a comma."""
+        if self._query is None:
+            self._query = Values("query parameter", self._strings("Query", self._data.Query))
+        return self._query
+
+    @property
+    def params(self) -> Values:
+        """Route parameters; an optional one that was not given is left out."""
+        return Values("route parameter", self._strings("Params", self._data.Params))
+
+    @property
+    def headers(self) -> Headers:
+        """Header fields."""
+        if self._headers is None:
+            fields = {}
+            for name, raw in self._members("Headers", self._data.Headers).items():
+                value = decode_any(raw)
+                fields[name] = [str(v) for v in value] if isinstance(value, list) else [str(value)]
+            self._headers = Headers(fields)
+        return self._headers
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Cookies by name."""
+        pairs = (pair.partition("=") for pair in self.headers.get("cookie", "").split(";"))
+        return {name.strip(): value.strip().strip('"') for name, sep, value in pairs if sep}
+
+    @property
+    def identities(self) -> list[dict[str, Any]]:
+        """Claims identities of the caller (protocol 2.4)."""
+        return cast("list[dict[str, Any]]", decode_any(self._data.Identities))
+
+    @property
+    def body(self) -> T:
+        """The body as T. For a plain `Request`: JSON if the client says so, bytes if binary, else text.
+
+        None if there is no body. Raises ClientError if it is no JSON.
+        """
+        if self._body is msgspec.UNSET:
+            payload = self._payload_of()
+            is_json = isinstance(payload, str) and "json" in self.headers.get("content-type", "")
+            self._body = self.json() if is_json else payload
+        return cast("T", self._body)
+
+    @property
+    def text(self) -> str:
+        """The body as text; empty if there is none."""
+        payload = self._payload_of()
+        if isinstance(payload, builtins.bytes):
+            try:
+                return payload.decode()
+            except UnicodeDecodeError as exc:
+                raise ClientError(f"body: {explain(exc)[1]}") from None
+        return payload or ""
+
+    @property
+    def bytes(self) -> builtins.bytes:
+        """The body as bytes; empty if there is none.
+
+        In an envelope only octet-stream and multipart bodies come undamaged (protocol 2.4).
+        """
+        payload = self._payload_of()
+        return payload.encode() if isinstance(payload, str) else payload or b""
+
+    def json(self, type: Any = Any) -> Any:  # noqa: A002 - reads like msgspec's own
+        """The body parsed as JSON into `type`. Raises ClientError, which answers the client with a 400."""
+        try:
+            return msgspec.json.decode(self._payload_of() or b"", type=type)
+        except DECODE_ERRORS as exc:
+            raise wrong_body(exc) from None
+
+    def form(self) -> Form:
+        """The body as form fields (url-encoded or multipart). Raises ClientError if it is no form."""
+        try:
+            return read_form(self.headers.get("content-type", ""), self.bytes)
+        except ValueError as exc:
+            raise ClientError(f"body: {exc}") from None
+
+    def _payload_of(self) -> builtins.bytes | str | None:
+        """The body as it came: text, or bytes for the content types that the host sends as base64."""
+        if self._payload is msgspec.UNSET:
+            self._payload = self._read_payload()
+        return self._payload
+
+    def _read_payload(self) -> builtins.bytes | str | None:
+        raw = self._data.Body
+        if isinstance(raw, msgspec.UnsetType) or builtins.bytes(memoryview(raw)[:4]) == b"null":
+            return None
+        try:
+            text = decode_str(raw) if memoryview(raw)[0] == ord('"') else str(raw, "utf-8")
+            if self._is_binary():
+                return binascii.a2b_base64(text, strict_mode=True)
+        except DECODE_ERRORS as exc:
+            raise wrong(f"Data.{self._name}.Body", exc) from None
+        return text
+
+    def _is_binary(self) -> bool:
+        # Reading the headers costs more than everything else here; most requests show by a search of their
+        # bytes that they are not of these two types.
+        raw = builtins.bytes(self._data.Headers).lower()
+        if b"octet-stream" not in raw and b"multipart" not in raw:
+            return False
+        content_type = self.headers.get("content-type", "").lower().strip()
+        return content_type.startswith(("application/octet-stream", "multipart/"))
+
+    def _strings(self, member: str, raw: msgspec.Raw) -> dict[str, str]:
+        values = ((name, decode_any(value)) for name, value in self._members(member, raw).items())
+        return {name: value if isinstance(value, str) else str(value) for name, value in values if value is not None}
+
+    def _members(self, member: str, raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+        try:
+            source: Json = raw
+            if memoryview(raw)[0] == ord('"'):  # early hosts: the text of an object
+                source = decode_str(raw)
+            return decode_members(source)
+        except DECODE_ERRORS as exc:
+            raise wrong(f"Data.{self._name}.{member}", exc) from None
+
+
+def wrong_body(exc: Exception) -> ClientError:
+    """The client's 400 for a body that does not decode."""
+    path, message = explain(exc)
+    return ClientError(f"body{path}: {message}")
+
+
+def body_conversion(annotation: Any, type_name: str) -> Callable[[Request[Any]], Any]:
+    """How a request's body becomes `annotation`. Raises TypeError for a type that msgspec cannot decode."""
+    to: Conversion = conversion(annotation)
+
+    def convert(request: Request[Any]) -> Any:
+        payload = request._payload_of()
+        try:
+            if isinstance(payload, str):
+                return to.from_text(payload)
+            if payload is not None:
+                return to.from_bytes(payload)
+        except DECODE_ERRORS as exc:
+            raise wrong_body(exc) from None
+        if to.optional:
+            return None
+        raise ClientError(f"body: expected {type_name}, got nothing")
+
+    return convert
+
+
+def request_decoder(name: str, body_type: Any, type_name: str) -> Decoder:
+    """For a handler that asks for `Request[body_type]`; Any leaves the body to be read when asked for."""
+    if body_type is Any:
+        return lambda raw, envelope: Request(name, read_http(name, raw))
+    convert = body_conversion(body_type, type_name)
+
+    def decode(raw: msgspec.Raw, envelope: Envelope) -> Request[Any]:
+        request = Request[Any](name, read_http(name, raw))
+        request._body = convert(request)
+        return request
+
+    return decode
+
+
+def body_decoder(name: str, body_type: Any, type_name: str) -> Decoder:
+    """For a handler that asks for the body alone."""
+    convert = body_conversion(body_type, type_name)
+    return lambda raw, envelope: convert(Request(name, read_http(name, raw)))
+
+
+class Response:
+    """What the client of an http function gets.
+
+    `body` is text, bytes, None, or anything JSON can hold. `headers` is a mapping or pairs; `cookies` a
+    mapping of values or whole `Set-Cookie` lines. Raises ValueError for a status that is no final HTTP
+    status.
+    """
+
+    __slots__ = ("body", "content_type", "cookies", "headers", "status_code")
+
+    def __init__(
+        self,
+        body: Any = None,
+        *,
+        status_code: int = 200,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        content_type: str | None = None,
+        cookies: Mapping[str, str] | Iterable[str] | None = None,
+    ) -> None:
+        if not 200 <= status_code <= 599:
+            raise ValueError(f"status_code is from 200 to 599, not {status_code}")
+        self.body = body
+        self.status_code = int(status_code)
+        self.headers = headers
+        self.content_type = content_type
+        self.cookies = cookies

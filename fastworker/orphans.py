@@ -1,0 +1,65 @@
+"""What becomes of a connection whose worker has died: handed on, answered, or cut.
+
+Called by supervisor.py for every connection that a dead worker had taken.
+Rule: pure; the caller looks (board row, kernel counts) and acts, this file only decides.
+"""
+
+from typing import NamedTuple
+
+from fastworker.answer import Answer, problem
+from fastworker.board import ConnectionRow, Phase
+
+
+class Found(NamedTuple):
+    """What the kernel says of the connection now."""
+
+    unread: int  # bytes that have arrived and that nobody has read
+    ended: bool  # the client has closed its side and nothing is unread
+    written: int  # bytes ever written to it
+
+
+class Death(NamedTuple):
+    """How the worker ended. `status` is 503 for one that was ended because the server stops."""
+
+    detail: str
+    status: int = 500
+
+
+class Fate(NamedTuple):
+    """Send `answer` (if any), then keep the connection for the next request, or close it."""
+
+    answer: Answer | None
+    keep: bool
+
+
+def decide(row: ConnectionRow, found: Found, death: Death, *, now_ns: int, grace_ns: int) -> Fate:
+    """The fate of a connection in `row`'s phase.
+
+    A request of which nothing has been read goes to another worker: user code has not seen it, so nothing happens
+    twice. A whole request is answered on a connection that stays usable. Half of a request or of an answer cannot
+    be continued by anybody else, so that the connection must go.
+    """
+    match row.phase:
+        case Phase.TAKEN if found.unread:
+            return Fate(None, keep=True)
+        case Phase.TAKEN if found.ended:
+            return Fate(None, keep=False)
+        case Phase.TAKEN | Phase.READING:
+            return Fate(problem(death.status, death.detail), keep=False)
+        case Phase.ANSWERING if found.written - row.before == row.length:
+            return Fate(None, keep=not row.closing)  # the answer had gone out whole
+        case Phase.ANSWERING if found.written != row.before:
+            return Fate(None, keep=False)  # cut, so that the client sees the truncation
+    return Fate(_for_invocation(row, death, now_ns, grace_ns), keep=not row.closing)
+
+
+def _for_invocation(row: ConnectionRow, death: Death, now_ns: int, grace_ns: int) -> Answer:
+    status, detail = death.status, death.detail
+    if row.hard_ns and row.hard_ns <= now_ns:
+        limit_s = (row.hard_ns - grace_ns - row.sent_ns) / 1e9
+        status = 504
+        detail = (
+            f"ran too long: still running {grace_ns / 1e9:g} s after its deadline of {limit_s:g} s, so its worker "
+            f"was killed"
+        )
+    return problem(status, detail, function=row.function or None, invocation_id=row.invocation_id or None)

@@ -1,0 +1,301 @@
+"""What a handler set, in the form that arrives byte for byte; and the answer's JSON.
+
+plan.py builds one encoder per output binding at start-up; invoke.py calls them.
+Rule: pure. The host guesses base64, splits arrays, re-indents objects, re-formats what looks like a date and
+writes numbers as raw bytes (protocol 4.3 to 4.6): per binding type and `dataType`, the form is chosen that
+survives all this, and what has no such form is refused with the way out, rather than damaged.
+"""
+
+import binascii
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from fastworker.answer import PROBLEM
+from fastworker.bindings import RETURN, Binding
+from fastworker.jsontext import UnencodableError, encode_json
+from fastworker.messages import Response
+
+Encoder = Callable[[Any], Any]
+
+# A body and its content type, if one is to be set.
+Body = tuple[str | bytes | None, str | None]
+
+JSON_TYPE: Final = "application/json"
+PROBLEM_TYPE: Final = PROBLEM.decode()
+
+# An output that writes nothing; told from None, which is a JSON value.
+NOTHING: Final = object()
+
+RAW_HTTP: Final = "set customHandler.enableForwardingHttpRequest in host.json (for a function with http bindings only)"
+
+
+def output_encoder(binding: Binding) -> Encoder:
+    """How values reach this output binding. The encoder raises UnencodableError; None in is NOTHING out."""
+    place = "ReturnValue" if binding.name == RETURN else f"Outputs.{binding.name}"
+    if binding.is_http_output:
+        return _http_return(place) if binding.name == RETURN else _http_named(place)
+    if binding.output_form == "object":
+        return _objects(place, binding.type)
+    if binding.output_form == "stream":
+        return _stream(place, binding.is_binary)
+    return _collector(place, binding.is_binary)
+
+
+def render_answer(outputs: dict[str, Any], logs: list[str], return_value: Any) -> bytes:
+    """The body of the answer (protocol 4). Raises UnencodableError for text that is no Unicode."""
+    try:
+        return orjson.dumps({"Outputs": outputs, "Logs": logs, "ReturnValue": return_value})
+    except TypeError:
+        pass
+    for name, value in outputs.items():
+        encode_json(value, f"Outputs.{name}")
+    encode_json(return_value, "ReturnValue")
+    # So it is the log lines, and they must not fail an invocation that went well.
+    readable = [line.encode("utf-8", "backslashreplace").decode() for line in logs]
+    return orjson.dumps({"Outputs": outputs, "Logs": readable, "ReturnValue": return_value})
+
+
+# ---- queue, Service Bus, Event Hubs and others that take messages ------------------------------------------
+
+
+def _collector(place: str, binary: bool) -> Encoder:
+    def encode(value: Any) -> Any:
+        if value is None:
+            return NOTHING
+        if isinstance(value, list | tuple | set | frozenset):
+            messages = [message for message in value if message is not None]
+            if len(messages) > 1:
+                return [_element(message, f"{place}[{i}]") for i, message in enumerate(messages)]
+            if not messages:
+                return NOTHING
+            value = messages[0]
+        if not binary:
+            return base64_fragment(to_bytes(value, place))
+        text = _text_only(to_bytes(value, place), place)
+        # As a bare string, JSON text would be parsed and written anew; as an element it stays as it is.
+        return [text] if text.lstrip()[:1] in {"{", "["} else text
+
+    return encode
+
+
+def _element(value: Any, place: str) -> str:
+    """One of several messages: always text, for the host leaves the strings of an array alone, but for dates."""
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = to_bytes(value, place).decode()
+        except UnicodeDecodeError:
+            raise UnencodableError(
+                f"{place}: bytes that are not UTF-8 cannot be one of several messages; send one message per "
+                f"invocation, or encode them as text"
+            ) from None
+    return _undated(text, place, "send it as the only message, or inside JSON")
+
+
+def _stream(place: str, binary: bool) -> Encoder:
+    def encode(value: Any) -> Any:
+        if value is None:
+            return NOTHING
+        data = to_bytes(value, place)
+        return _text_only(data, place) if binary else base64_fragment(data)
+
+    return encode
+
+
+def _text_only(data: bytes, place: str) -> str:
+    """For `dataType: binary`, where the host decodes nothing: only text arrives as it is."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise UnencodableError(
+            f'{place}: with "dataType": "binary" the host stores the base64 text instead of these bytes; '
+            f"leave dataType out of this output binding"
+        ) from None
+    return _undated(text, place, "leave dataType out of this output binding")
+
+
+def _undated(text: str, place: str, way_out: str) -> str:
+    if looks_like_date(text):
+        raise UnencodableError(f"{place}: the host would re-format {text!r}, it takes for a date; {way_out}")
+    return text
+
+
+# ---- Cosmos DB, tables, Event Grid -------------------------------------------------------------------------
+
+
+def _objects(place: str, type_name: str) -> Encoder:
+    def encode(value: Any) -> Any:
+        if value is None:
+            return NOTHING
+        data = to_bytes(value, place)
+        if data.lstrip()[:1] not in {b"{", b"["}:
+            raise UnencodableError(
+                f"{place}: {type_name} takes an object, a list of objects, or their JSON text, not "
+                f"{type(value).__name__}"
+            )
+        if not isinstance(value, str | bytes | bytearray | memoryview):
+            return orjson.Fragment(data)
+        try:
+            return orjson.Fragment(orjson.dumps(orjson.loads(data)))
+        except orjson.JSONDecodeError as exc:
+            raise UnencodableError(f"{place}: the text is no JSON: {exc}") from None
+
+    return encode
+
+
+# ---- http --------------------------------------------------------------------------------------------------
+
+
+def _http_named(place: str) -> Encoder:
+    def encode(value: Any) -> dict[str, Any]:
+        response = value if isinstance(value, Response) else as_response(value)
+        body, content_type = _http_body(response, place)
+        if isinstance(body, bytes):
+            raise UnencodableError(
+                f"{place}.body: the host cannot pass on bytes here; name the http output {RETURN!r} "
+                f"(status 200 and no headers then), or {RAW_HTTP}"
+            )
+        members: dict[str, Any] = {"statusCode": response.status_code}
+        if body is not None:
+            members["body"] = body
+        if response.headers is not None or content_type is not None or response.cookies is not None:
+            members["headers"] = _http_headers(response, content_type, place)
+        return members
+
+    return encode
+
+
+def _http_return(place: str) -> Encoder:
+    def encode(value: Any) -> Any:
+        response = value if isinstance(value, Response) else as_response(value)
+        body, content_type = _http_body(response, place, may_be_bytes=_is_bare(response))
+        if isinstance(body, bytes):
+            if not _is_bare(response):
+                raise UnencodableError(
+                    f"{place}.body: the host passes on bytes with status 200 and without headers only; "
+                    f"leave those "
+                    f"out, or {RAW_HTTP}"
+                )
+            return base64_fragment(body)
+        # Inside an object with a member `body`, no text is taken for base64.
+        members: dict[str, Any] = {"statusCode": response.status_code, "body": "" if body is None else body}
+        if response.headers is not None or content_type is not None or response.cookies is not None:
+            members["headers"] = _http_headers(response, content_type, place)
+        return members
+
+    return encode
+
+
+def as_response(value: Any) -> Response:
+    """What a handler's plain return value means: nothing is 204 (the host would say `200 {}`), the rest 200."""
+    return Response(status_code=204) if value is None else Response(value)
+
+
+def problem_response(status: int, body: dict[str, Any]) -> Response:
+    """A problem (RFC 9457) as the client of an http function gets it."""
+    return Response(body, status_code=status, content_type=PROBLEM_TYPE)
+
+
+def _is_bare(response: Response) -> bool:
+    return response.status_code == 200 and not response.headers and not response.cookies and not response.content_type
+
+
+def _http_body(response: Response, place: str, *, may_be_bytes: bool = False) -> Body:
+    """The body as text where that keeps every byte, else as bytes; and its content type, if one is set."""
+    body, content_type = response.body, response.content_type
+    if body is None:
+        return None, content_type
+    if isinstance(body, bytes | bytearray | memoryview):
+        data = bytes(body)
+        if may_be_bytes:
+            return data, content_type
+        try:
+            body = data.decode()
+        except UnicodeDecodeError:
+            return data, content_type
+    elif not isinstance(body, str):
+        return encode_json(body, f"{place}.body").decode(), content_type or _given_type(response) or JSON_TYPE
+    if looks_like_date(body):
+        if may_be_bytes:
+            return body.encode(), content_type
+        raise UnencodableError(
+            f"{place}.body: the host would re-format {body!r}, which it takes for a date; send it as JSON, "
+            f"or {RAW_HTTP}"
+        )
+    return body, content_type
+
+
+def _given_type(response: Response) -> str | None:
+    return next((value for name, value in _pairs(response) if name.lower() == "content-type"), None)
+
+
+def _pairs(response: Response) -> Iterable[tuple[str, str]]:
+    headers = response.headers
+    if headers is None:
+        return ()
+    return headers.items() if isinstance(headers, Mapping) else headers
+
+
+def _http_headers(response: Response, content_type: str | None, place: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name, value in _pairs(response):
+        first = names.setdefault(name.lower(), name)
+        text = _header_text(value, f"{place}.headers.{name}")
+        if first in headers and name.lower() == "set-cookie":
+            raise _one_cookie(place)
+        headers[first] = f"{headers[first]}, {text}" if first in headers else text
+    if content_type is not None:
+        name = names.get("content-type", "content-type")
+        headers[name] = _header_text(content_type, f"{place}.content_type")
+    cookies = response.cookies
+    if cookies:
+        lines = [f"{k}={v}" for k, v in cookies.items()] if isinstance(cookies, Mapping) else list(cookies)
+        if len(lines) > 1 or "set-cookie" in names:
+            raise _one_cookie(place)
+        headers["Set-Cookie"] = _header_text(lines[0], f"{place}.cookies")
+    return headers
+
+
+def _one_cookie(place: str) -> UnencodableError:
+    return UnencodableError(f"{place}.headers: the host passes on one Set-Cookie only; for more, {RAW_HTTP}")
+
+
+def _header_text(value: Any, place: str) -> str:
+    text = value if isinstance(value, str) else str(value)
+    if value is None or "\r" in text or "\n" in text:
+        raise UnencodableError(f"{place}: {value!r} cannot be a header's value")
+    # The host would re-format a date; a leading space stops it, and HTTP ignores one there.
+    return f" {text}" if looks_like_date(text) else text
+
+
+# ---- forms shared by all -----------------------------------------------------------------------------------
+
+
+def to_bytes(value: Any, place: str) -> bytes:
+    """What arrives: the UTF-8 of text, bytes as they are, compact JSON of everything else."""
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as exc:
+            raise UnencodableError(f"{place}: the text (of type str) is no Unicode: {exc}") from None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    return encode_json(value, place)
+
+
+def base64_fragment(data: bytes) -> orjson.Fragment:
+    """A JSON string with the base64 of `data`, which the host decodes again; it needs no escaping."""
+    return orjson.Fragment(b'"%b"' % binascii.b2a_base64(data, newline=False))
+
+
+def looks_like_date(text: str) -> bool:
+    """Whether the host's JSON reader takes a string for a date (trap 26): ISO 8601, or the old `/Date(...)/`."""
+    if not 19 <= len(text) <= 40:
+        return text.startswith("/Date(") and text.endswith(")/")
+    return (text[10] == "T" and text[4] == text[7] == "-" and text[0].isdigit()) or (
+        text.startswith("/Date(") and text.endswith(")/")
+    )

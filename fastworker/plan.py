@@ -1,0 +1,323 @@
+"""From a declared function to a Function: one decoder per argument, one encoder per output, all checks.
+
+Used by app.py at load, so that an invocation inspects nothing any more.
+Rule: every mistake is found here, at start-up, and each is reported with file, line and the way to mend it.
+"""
+
+import inspect
+import math
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from fastworker.bindings import FUNCTION_NAME, RETURN, Binding, name_problems
+from fastworker.context import Context, Out, Result
+from fastworker.declarations import Declaration, Handler, place_of, unwrapped
+from fastworker.envelope import (
+    Decoder,
+    ElementMetadata,
+    Envelope,
+    Metadata,
+    batch_decoder,
+    bytes_decoder,
+    conversion,
+    text_decoder,
+)
+from fastworker.messages import Request, body_decoder, request_decoder
+from fastworker.outputs import Encoder, output_encoder
+from fastworker.triggers import MESSAGES, STRUCTS, Message
+
+# Types whose value is base64 whatever `dataType` says (protocol 2.7).
+ALWAYS_BYTES: Final = frozenset({"blobtrigger"})
+
+# Triggers that can deliver batches; asked for by `list[...]` where a decorator leaves the cardinality open.
+BATCH_TRIGGERS: Final = frozenset({"servicebustrigger", "eventhubtrigger", "kafkatrigger"})
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function ready to be invoked. `deadline_s` is its own limit, if it has one.
+
+    `decoders` are (argument, decoder); `outs` the arguments that get an Out; `context_argument` the one that
+    gets the Context. `return_to` is the output that plain return values go to.
+    """
+
+    name: str
+    handler: Handler
+    is_async: bool
+    deadline_s: float | None
+    bindings: tuple[Binding, ...]
+    trigger: Binding
+    decoders: tuple[tuple[str, Decoder], ...]
+    outs: tuple[str, ...]
+    context_argument: str | None
+    encoders: dict[str, Encoder]
+    return_to: str | None
+    http_output: str | None
+
+
+def make_function(
+    declaration: Declaration, bindings: Sequence[Binding], extra_types: Iterable[str]
+) -> tuple[Function | None, list[str]]:
+    """The function, or None and everything that is wrong with it."""
+    name = declaration.function_name
+    problems = [*declaration.problems, *name_problems(bindings, extra_types)]
+    where = declaration.where
+    if not FUNCTION_NAME.fullmatch(name) or name.lower() == "host":
+        problems.append(
+            f"{where}: the function name {name!r} is illegal: a letter, then up to 127 letters, digits, '-' "
+            f"and '_',"
+            f" and not 'host'; give another by @app.function(name=...)"
+        )
+    deadline_s = declaration.deadline_s
+    if deadline_s is not None and not (0 < deadline_s < math.inf):
+        problems.append(f"{where}: function {name!r}: deadline={deadline_s} must be a number above 0")
+    triggers = [b for b in bindings if b.is_trigger]
+    if not triggers:
+        problems.append(
+            f"{where}: function {name!r} has no trigger: add a trigger decorator such as @app.route(...) or "
+            f"@app.queue_trigger(...)"
+        )
+    signature = read_signature(declaration.handler, name)
+    problems += signature.problems
+    if signature.parameters is None or not triggers:
+        return None, problems
+    arguments = _Arguments(name, bindings, signature)
+    problems += arguments.problems
+    if problems:
+        return None, problems
+    http_output = next((b.name for b in bindings if b.is_http_output), None)
+    return_names = [b.name for b in bindings if b.name == RETURN]
+    return Function(
+        name=name,
+        handler=declaration.handler,
+        is_async=is_async(declaration.handler),
+        deadline_s=deadline_s,
+        bindings=tuple(bindings),
+        trigger=triggers[0],
+        decoders=tuple(arguments.decoders),
+        outs=tuple(arguments.outs),
+        context_argument=arguments.context_argument,
+        encoders={b.name: output_encoder(b) for b in bindings if b.is_output},
+        return_to=return_names[0] if return_names else http_output,
+        http_output=http_output,
+    ), []
+
+
+# ---- the handler's signature -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A handler's arguments, with annotations evaluated. `parameters` is None if they cannot be told."""
+
+    where: str
+    parameters: list[inspect.Parameter] | None
+    returns: Any
+    problems: list[str]
+
+
+def is_async(handler: Handler) -> bool:
+    """Whether a call gives something to await, also through wrappers that are no coroutine functions themselves."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(unwrapped(handler))
+
+
+def read_signature(handler: Handler, function_name: str) -> Signature:
+    """The handler's signature and what makes it unusable."""
+    where = place_of(handler)
+    plain = unwrapped(handler)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        return Signature(where, None, None, [
+            f"{where}: function {function_name!r} is a generator, and streaming is not supported yet: "
+            f"return the "
+            f"whole body instead of yielding it"
+        ])  # fmt: skip
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+        hints = typing.get_type_hints(plain, include_extras=True)
+    except Exception as exc:  # user code: annotations are evaluated, and may raise anything
+        return Signature(where, None, None, [
+            f"{where}: function {function_name!r}: its annotations cannot be evaluated "
+            f"({type(exc).__name__}: {exc}); "
+            f"the names in them must be defined at module level"
+        ])  # fmt: skip
+    problems = [
+        f"{where}: function {function_name!r}: argument {p.name!r} is of the kind {p.kind.description!r}; "
+        f"bindings are "
+        f"passed by name, so list them one by one (a wrapper keeps them with functools.wraps)"
+        for p in parameters
+        if p.kind not in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}
+    ]
+    named = [p.replace(annotation=hints.get(p.name, p.empty)) for p in parameters]
+    return Signature(where, named, hints.get("return", inspect.Signature.empty), problems)
+
+
+class _Arguments:
+    """The arguments of a handler, matched with the function's bindings by name."""
+
+    def __init__(self, function_name: str, bindings: Sequence[Binding], signature: Signature) -> None:
+        self.decoders: list[tuple[str, Decoder]] = []
+        self.outs: list[str] = []
+        self.context_argument: str | None = None
+        self.problems: list[str] = []
+        self._prefix = f"{signature.where}: function {function_name!r}"
+        by_name = {b.name: b for b in bindings}
+        for parameter in signature.parameters or ():
+            self._match(parameter, by_name.pop(parameter.name, None), bindings)
+        for binding in by_name.values():
+            self._check_unmatched(binding, signature.returns)
+
+    def _match(self, parameter: inspect.Parameter, binding: Binding | None, bindings: Sequence[Binding]) -> None:
+        name, annotation = parameter.name, parameter.annotation
+        if binding is None:
+            if annotation is Context:
+                if self.context_argument is not None:
+                    self._problem(
+                        f"arguments {self.context_argument!r} and {name!r} both ask for the Context; keep one"
+                    )
+                self.context_argument = name
+            elif parameter.default is parameter.empty and not _is_variadic(parameter):
+                names = ", ".join(repr(b.name) for b in bindings if b.name != RETURN)
+                self._problem(
+                    f"argument {name!r} has no binding (bindings: {names or 'none'}); add one of that name, "
+                    f"rename the "
+                    f"argument, or annotate it fastworker.Context"
+                )
+        elif binding.is_output and not binding.is_input:
+            if annotation is parameter.empty or annotation is Out or typing.get_origin(annotation) is Out:
+                self.outs.append(name)
+            else:
+                self._problem(
+                    f"argument {name!r} belongs to an output ({binding.where}): annotate it "
+                    f"fastworker.Out[{type_name(annotation)}]"
+                )
+        elif annotation is Out or typing.get_origin(annotation) is Out:
+            self._problem(
+                f"argument {name!r} is annotated Out, but its binding ({binding.type}, {binding.where}) is "
+                f"an input: "
+                f"annotate it with the type of its value"
+            )
+        else:
+            if annotation is parameter.empty:
+                annotation = Request if binding.key == "httptrigger" else Any
+            try:
+                self.decoders.append((name, argument_decoder(binding, annotation)))
+            except TypeError as exc:
+                self._problem(f"argument {name!r} ({binding.type}, {binding.where}): {exc}")
+
+    def _check_unmatched(self, binding: Binding, returns: Any) -> None:
+        if binding.name == RETURN or binding.is_http_output:
+            return
+        if binding.is_output and not binding.is_input:
+            members = typing.get_args(returns) or (returns,)
+            if any(m is Result or typing.get_origin(m) is Result for m in (returns, *members)):
+                return
+            self._problem(
+                f"the output {binding.name!r} ({binding.type}, {binding.where}) is no argument: add "
+                f"`{binding.name}: fastworker.Out[...]`, or annotate the handler `-> fastworker.Result` and "
+                f"return "
+                f"Result(..., {binding.name}=...)"
+            )
+        else:
+            self._problem(
+                f"the {binding.type} binding {binding.name!r} ({binding.where}) is no argument: add "
+                f"`{binding.name}: ...` "
+                f"to the handler"
+            )
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(f"{self._prefix}: {text}")
+
+
+def _is_variadic(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+
+
+# ---- decoders ----------------------------------------------------------------------------------------------
+
+
+def with_cardinality(binding: Binding, handler: Handler) -> Binding:
+    """A decorator's trigger that leaves its cardinality open is a batch if the handler asks for a list."""
+    if binding.cardinality is not None or binding.key not in BATCH_TRIGGERS:
+        return binding
+    try:
+        annotation = typing.get_type_hints(unwrapped(handler)).get(binding.name)
+    except Exception:  # user code; read_signature reports it
+        return binding
+    is_list = annotation is list or typing.get_origin(annotation) is list
+    return replace(binding, cardinality="many") if is_list else binding
+
+
+def argument_decoder(binding: Binding, annotation: Any) -> Decoder:
+    """The decoder of an input for an annotation. Raises TypeError if the two do not fit."""
+    name = binding.name
+    origin = typing.get_origin(annotation) or annotation
+    if binding.key == "httptrigger":
+        if origin is Request:
+            (body_type,) = typing.get_args(annotation) or (Any,)
+            return request_decoder(name, body_type, type_name(body_type))
+        return body_decoder(name, annotation, type_name(annotation))
+    if origin is Request:
+        raise TypeError("a Request comes from an http trigger only: annotate it with the type of its value")
+    is_bytes = binding.key in ALWAYS_BYTES or binding.is_binary
+    if binding.is_batch:
+        if annotation is not Any and origin is not list:
+            raise TypeError(f"cardinality 'many' delivers a list: annotate it list[{type_name(annotation)}]")
+        (element,) = typing.get_args(annotation) or (Any,)
+        element_origin = typing.get_origin(element) or element
+        if element_origin in MESSAGES:
+            return _message_batch_decoder(binding, element_origin, element, is_bytes)
+        return batch_decoder(name, conversion(element), binary=is_bytes)
+    if origin in MESSAGES:
+        return _message_decoder(binding, origin, annotation, is_bytes)
+    if STRUCTS.get(origin, binding.key) != binding.key:
+        raise TypeError(f"{type_name(annotation)} belongs to {STRUCTS[origin]}, not to {binding.type}")
+    return _decoder(binding, annotation, is_bytes)
+
+
+def _decoder(binding: Binding, annotation: Any, is_bytes: bool) -> Decoder:
+    to = conversion(annotation)
+    if is_bytes:
+        return bytes_decoder(binding.name, to, is_trigger=binding.is_trigger)
+    return text_decoder(binding.name, to)
+
+
+def _message_types(binding: Binding, cls: type[Message[Any]], annotation: Any, is_bytes: bool) -> list[Any]:
+    """The type of the payload, and that of the body."""
+    if binding.key not in cls.triggers:
+        raise TypeError(f"{cls.__name__} belongs to {' or '.join(sorted(cls.triggers))}, not to {binding.type}")
+    payload = bytes if is_bytes else str
+    (body,) = typing.get_args(annotation) or (payload,)
+    return [payload, body]
+
+
+def _message_decoder(binding: Binding, cls: type[Message[Any]], annotation: Any, is_bytes: bool) -> Decoder:
+    payload_type, body_type = _message_types(binding, cls, annotation, is_bytes)
+    payload_of = _decoder(binding, payload_type, is_bytes)
+    body_of = payload_of if body_type is payload_type else _decoder(binding, body_type, is_bytes)
+
+    def decode(raw: Any, envelope: Envelope) -> Message[Any]:
+        return cls(payload_of(raw, envelope), body_of(raw, envelope), Metadata(envelope.Metadata))
+
+    return decode
+
+
+def _message_batch_decoder(binding: Binding, cls: type[Message[Any]], element: Any, is_bytes: bool) -> Decoder:
+    payload_type, body_type = _message_types(binding, cls, element, is_bytes)
+    payloads_of = batch_decoder(binding.name, conversion(payload_type), binary=is_bytes)
+    bodies_of = batch_decoder(binding.name, conversion(body_type), binary=is_bytes)
+
+    def decode(raw: Any, envelope: Envelope) -> list[Message[Any]]:
+        whole = Metadata(envelope.Metadata)
+        pairs = zip(payloads_of(raw, envelope), bodies_of(raw, envelope), strict=True)
+        return [cls(payload, body, ElementMetadata(whole, i)) for i, (payload, body) in enumerate(pairs)]
+
+    return decode
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation as its user wrote it, or nearly so."""
+    if typing.get_origin(annotation) is None and isinstance(annotation, type):
+        return annotation.__qualname__.rpartition("<locals>.")[2]
+    return str(annotation).replace("typing.", "")

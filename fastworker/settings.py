@@ -1,0 +1,238 @@
+"""Settings: the environment and the flags of `fastworker serve`, read once into one frozen Struct.
+
+Called by cli.py; everybody else is handed the result. docs/configuration.md is the user's view of this file.
+Rule: pure. Nobody else reads the environment, and every mistake is reported, not only the first one.
+"""
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NoReturn, get_args
+
+import msgspec
+from msgspec import Meta
+
+from fastworker.deadline import CAP_S
+from fastworker.errors import SettingsError
+
+PREFIX = "FASTWORKER_"
+PORT_NAMES = ("FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT")
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `100MiB`, `2 GB` or `4096`; raises ValueError for anything else, and for zero."""
+    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text.strip())
+    if match is None or match[2].upper() not in UNITS or int(match[1]) == 0:
+        raise ValueError(text)
+    return int(match[1]) * UNITS[match[2].upper()]
+
+
+def option(
+    expects: str, meaning: str, *, word: str | None = None, parse: Callable[[str], object] | None = None
+) -> Meta:
+    """What a field accepts and means; `word` stands for None (`auto`, `off`); `parse` replaces msgspec's."""
+    return Meta(description=meaning, extra={"expects": expects, "word": word, "parse": parse})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How this server is to run. Every field with an `option` has a variable and a flag of its name."""
+
+    app: str | None = None
+    app_root: str | None = None
+    port: Annotated[int, Meta(ge=0, le=65535)]
+
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | None,
+        option("a whole number from 1 to 1024, or auto", "worker processes; auto: usable CPUs", word="auto"),
+    ] = None
+    spin: Annotated[
+        Annotated[int, Meta(ge=0, le=10_000)] | None,
+        option(
+            "microseconds from 0 to 10000, or auto",
+            "how long a worker polls before it blocks; auto: 50, or 0 with more workers than CPUs",
+            word="auto",
+        ),
+    ] = None
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)],
+        option("a whole number from 1 to 4096", "async invocations in flight per worker"),
+    ] = 64
+    deadline: Annotated[
+        Seconds, option("seconds above 0", "per invocation, counted from the host's send")
+    ] = 55.0
+    grace: Annotated[
+        Seconds, option("seconds above 0", "from the soft deadline to the kill; deadline + grace < 60")
+    ] = 2.0
+    drain: Annotated[Seconds, option("seconds above 0", "for what is in flight after SIGTERM")] = 10.0
+    start_timeout: Annotated[
+        Seconds, option("seconds above 0", "for the app to be imported and the first worker to be ready")
+    ] = 300.0
+    read_timeout: Annotated[Seconds, option("seconds above 0", "for a request to arrive whole")] = 30.0
+    max_body: Annotated[
+        int, option("a size above 0 such as 100MiB, 2GB or 4096", "bytes of a request body", parse=parse_size)
+    ] = 100 * 2**20
+    max_requests: Annotated[
+        Count | None,
+        option("a whole number from 1, or off", "requests after which a worker is recycled", word="off"),
+    ] = None
+    max_rss: Annotated[
+        int | None,
+        option(
+            "a size such as 512MiB, or off",
+            "resident bytes beyond which a worker is recycled",
+            word="off",
+            parse=parse_size,
+        ),
+    ] = None
+    preload: Annotated[bool, option("1 or 0", "import the app once, before workers are forked")] = True
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        option("debug, info, warning or error", "the least severe record that is written"),
+    ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], option("text or json", "of lines on stdout and stderr")
+    ] = "text"
+
+
+def options() -> dict[str, Meta]:
+    """The configurable fields by name, each with its `option`."""
+    found = {}
+    for field in msgspec.structs.fields(Settings):
+        metas = [meta for meta in get_args(field.type)[1:] if isinstance(meta, Meta) and meta.extra]
+        if metas:
+            found[field.name] = metas[0]
+    return found
+
+
+def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings of `fastworker serve *argv` under `environ`.
+
+    A flag wins over the variable of the same name. The port is the exception: the host's variables win over
+    `--port`, for the host will knock nowhere else.
+
+    Raises:
+        SettingsError: with every mistake found, not only the first.
+    """
+    problems: list[str] = []
+    flags = _parse_flags(argv, problems)
+    known = options()
+
+    values: dict[str, Any] = {
+        "app": flags.pop("app"),
+        "app_root": environ.get("FUNCTIONS_APP_ROOT_PATH") or None,
+    }
+    values["port"] = _port(flags.pop("port"), environ, problems)
+    sources = {name: (PREFIX + name.upper(), environ.get(PREFIX + name.upper())) for name in known}
+    if sources["workers"][1] is None and "FUNCTIONS_WORKER_PROCESS_COUNT" in environ:
+        sources["workers"] = ("FUNCTIONS_WORKER_PROCESS_COUNT", environ["FUNCTIONS_WORKER_PROCESS_COUNT"])
+    for name, text in flags.items():
+        sources[name] = (_flag(name), text)
+
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for name, (source, text) in sources.items():
+        if text is None:
+            continue
+        try:
+            values[name] = _convert(text, fields[name].type, known[name])
+        except (ValueError, msgspec.ValidationError):
+            problems.append(f"{source}={text!r}: expected {(known[name].extra or {})['expects']}")
+    problems += _unknown_names(environ, known)
+    problems += _too_late(values, fields)
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags of `fastworker serve`; their values stay text until `parse_settings` has seen them all."""
+    parser = _Parser(
+        prog="fastworker serve",
+        description="Serve Azure Functions as a custom handler.",
+        epilog="Each flag has an environment variable of the same name: --workers is FASTWORKER_WORKERS.",
+    )
+    parser.add_argument("app", nargs="?", metavar="APP", help="function_app.py, module:attribute or a folder")
+    parser.add_argument("--port", help=f"on 127.0.0.1; the host's {PORT_NAMES[0]} wins")
+    for name, meta in options().items():
+        expects = (meta.extra or {})["expects"]
+        parser.add_argument(_flag(name), metavar="VALUE", help=f"{meta.description} ({expects})")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse leaves the process at the first mistake; ours are collected with all the others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentError(None, message)
+
+
+def _parse_flags(argv: Sequence[str], problems: list[str]) -> dict[str, str | None]:
+    parser = build_parser()
+    try:
+        namespace, rest = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        problems.append(f"{error}; see fastworker serve --help")
+        namespace, rest = parser.parse_args([]), []
+    names = ["--port", *(_flag(name) for name in options())]
+    for word in rest:
+        nearest = difflib.get_close_matches(word.split("=")[0], names, 1)
+        hint = f"did you mean {nearest[0]}?" if nearest else "see fastworker serve --help"
+        problems.append(f"{word}: no such argument; {hint}")
+    given = vars(namespace)
+    return {name: text for name, text in given.items() if text is not None or name in ("app", "port")}
+
+
+def _port(flag: str | None, environ: Mapping[str, str], problems: list[str]) -> int:
+    named = [(name, environ[name]) for name in PORT_NAMES if environ.get(name)]
+    if flag is not None:
+        named.append(("--port", flag))
+    if not named:
+        problems.append(f"no port: the host sets {PORT_NAMES[0]}; elsewhere give --port NUMBER")
+        return 0
+    source, text = named[0]
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        problems.append(f"{source}={text!r}: expected a port from 0 to 65535")
+        return 0
+    return int(text)
+
+
+def _convert(text: str, kind: Any, meta: Meta) -> Any:
+    extra = meta.extra or {}
+    text = text.strip()
+    if extra["word"] is not None and text.lower() == extra["word"]:
+        return None
+    if extra["parse"] is not None:
+        return extra["parse"](text)
+    if text.lower() in ("null", "nan", "inf", "infinity", "-inf"):
+        raise ValueError(text)  # msgspec would take them; no option does
+    return msgspec.convert(text, kind, strict=False)
+
+
+def _unknown_names(environ: Mapping[str, str], known: Mapping[str, Meta]) -> list[str]:
+    names = [PREFIX + name.upper() for name in known]
+    problems = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in names:
+            nearest = difflib.get_close_matches(name, names, 1, cutoff=0)
+            problems.append(f"{name}: no such setting; the nearest is {nearest[0]}")
+    return problems
+
+
+def _too_late(values: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:
+    deadline = values.get("deadline", fields["deadline"].default)
+    grace = values.get("grace", fields["grace"].default)
+    if deadline + grace < CAP_S:
+        return []
+    return [
+        f"FASTWORKER_DEADLINE={deadline:g} and FASTWORKER_GRACE={grace:g}: {deadline:g} + {grace:g} = "
+        f"{deadline + grace:g} s, but deadline + grace must be under {CAP_S:g} s; lower one of them"
+    ]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

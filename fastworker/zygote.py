@@ -1,0 +1,162 @@
+"""The zygote process: imports the app once, then forks a warm worker whenever the supervisor asks.
+
+Forked by supervisor.py; becomes the parent of the workers, which start in worker.py.
+Rule: one thread, and after the import nothing but waiting: a fork copies exactly this state into every worker.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+from fastworker import linux
+from fastworker.app import LoadedApp, load_app
+from fastworker.inherited import Inherited
+from fastworker.control import (
+    CAUSE_LIMIT,
+    AppFailed,
+    AppReady,
+    ControlSocket,
+    Exited,
+    Forked,
+    ForkWorker,
+)
+from fastworker.errors import FastworkerError
+from fastworker.logs import log, write_traceback
+from fastworker.settings import Settings
+
+# How long the parent may take to notice a worker's end if the signal for it got lost; it never should.
+BACKSTOP_S = 1.0
+
+WorkerMain = Callable[[int, ControlSocket, Inherited, Settings, LoadedApp | None, int], int]
+
+
+def main(
+    control: ControlSocket,
+    inherited: Inherited,
+    settings: Settings,
+    parent: int,
+    worker_main: WorkerMain,
+) -> NoReturn:
+    """The life of a zygote, in a process of its own. Ends with the supervisor, or when that closes `control`."""
+    linux.die_with_parent(parent)
+    linux.name_process("fastworker:zygo")
+    # Out of the terminal's foreground group: Ctrl-C is for the supervisor, which then ends everybody in order.
+    os.setpgid(0, 0)
+    app = None
+    if settings.preload:
+        me = os.getpid()
+        try:
+            app = load_app(settings.app, app_root=settings.app_root)
+        except FastworkerError as error:
+            control.send(AppFailed(error.exit_code, str(error)[-CAUSE_LIMIT:]))
+            os._exit(error.exit_code)
+        if os.getpid() != me:
+            log.error("app.forked", detail="the import of the app forked, and the child came back out of it; ended")
+            os._exit(1)
+        _warn_of_threads()
+    control.send(AppReady(sorted(app.functions) if app else []))
+    # Objects that live for ever leave the collector's sight: no worker copies their pages just to look at them.
+    gc.collect()
+    gc.freeze()
+    _Forks(control, inherited, settings, app, worker_main).run()
+
+
+class _Forks:
+    """Forks on request, and tells the supervisor of every end."""
+
+    def __init__(
+        self,
+        control: ControlSocket,
+        inherited: Inherited,
+        settings: Settings,
+        app: LoadedApp | None,
+        worker_main: WorkerMain,
+    ) -> None:
+        self._control = control
+        self._inherited = inherited
+        self._settings = settings
+        self._app = app
+        self._worker_main = worker_main
+        self._slots: dict[int, int] = {}  # pid -> slot
+
+    def run(self) -> NoReturn:
+        self._child_ended, self._note = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._note, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # installed so that the byte is written at all
+        waiter = select.poll()
+        waiter.register(self._control, select.POLLIN)
+        waiter.register(self._child_ended, select.POLLIN)
+        while True:
+            waiter.poll(BACKSTOP_S * 1000)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._child_ended, 4096)
+            self._reap()
+            self._control.flush()
+            self._hear()
+
+    def _reap(self) -> None:
+        while self._slots:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            slot = self._slots.pop(pid, None)  # None: something the app started while it was imported
+            if slot is not None:
+                self._control.send(Exited(slot, pid, status))
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                message, fd = self._control.receive()
+            except BlockingIOError:
+                return
+            except EOFError:
+                os._exit(0)
+            assert isinstance(message, ForkWorker) and fd is not None
+            self._fork(message.slot, fd)
+            os.close(fd)
+
+    def _fork(self, slot: int, fd: int) -> None:
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, too many processes: as good as a worker that died at once
+            log.error("fork.failed", slot=slot, cause=os.strerror(error.errno or 0))
+            self._control.send(Exited(slot, 0, 1 << 8))
+            return
+        if pid == 0:
+            code = 1
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                self._control.close()
+                os.close(self._child_ended)
+                os.close(self._note)
+                code = self._worker_main(
+                    slot, ControlSocket.from_fd(fd), self._inherited, self._settings, self._app, parent
+                )
+            except BaseException as error:
+                write_traceback("the worker failed", error)
+            finally:
+                # Not sys.exit: the zygote's own exit handlers and open buffers are not the worker's to run.
+                os._exit(code)
+        self._slots[pid] = slot
+        self._control.send(Forked(slot, pid))
+
+
+def _warn_of_threads() -> None:
+    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if others:
+        log.warning(
+            "app.threads",
+            threads=others,
+            detail="the import of the app started threads, which no forked worker has; start them in "
+            "@app.on_worker_start, or set FASTWORKER_PRELOAD=0 to import in each worker",
+        )

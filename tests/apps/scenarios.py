@@ -1,0 +1,124 @@
+"""The app that integration and fault tests serve: each function does one thing to its worker."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import fastworker as fw
+
+app = fw.App()
+log = logging.getLogger("scenarios")
+
+
+def function(handler: Any) -> Any:
+    """A function with a trigger that any JSON value fits, answering with its return value."""
+    decorated = app.generic_trigger("job", type="manualTrigger")(handler)
+    return app.generic_output_binding("$return", type="queue", queueName="results", connection="Storage")(decorated)
+
+
+@function
+def pid(job: Any) -> Any:
+    return [os.getpid()]
+
+
+@function
+def echo(job: Any) -> Any:
+    return [job]
+
+
+@function
+def compute(job: float) -> Any:
+    """Burns CPU for `job` seconds."""
+    until = time.monotonic() + job
+    while time.monotonic() < until:
+        pass
+    return [os.getpid()]
+
+
+@function
+def segfault(job: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@function
+def leave(job: int) -> None:
+    os._exit(job)
+
+
+@function
+def sys_exit(job: int) -> None:
+    sys.exit(job)
+
+
+@function
+def spin(job: Any) -> None:
+    while True:
+        pass
+
+
+@function
+def stubborn(job: Any) -> None:
+    """Overruns its deadline and catches everything."""
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+
+
+@function
+def long_c_call(job: int) -> None:
+    """One C call that takes minutes, and during which the interpreter looks at no signal."""
+    sum(range(10**11))
+
+
+@function
+def stop_self(job: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@function
+def child(job: Any) -> Any:
+    """Starts a process of its own and overruns."""
+    process = subprocess.Popen(["sleep", "300"])
+    print(f"child={process.pid}", flush=True)
+    sum(range(10**11))
+
+
+@function
+async def nap(job: float) -> Any:
+    await asyncio.sleep(job)
+    return [os.getpid()]
+
+
+@function
+def fail(job: str) -> None:
+    log.warning("about to fail: %s", job)
+    raise ValueError(job)
+
+
+@function
+def chatty(job: str) -> None:
+    log.info("one %s", job)
+    log.warning("two %s", job)
+
+
+@function
+def unencodable(job: Any) -> Any:
+    return [{"ok": 1}, {"bad": object()}]
+
+
+@function
+def clean_up(job: Any) -> None:
+    """Overruns, and tells that it could clean up."""
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        print("cleaned up", flush=True)
