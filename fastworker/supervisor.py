@@ -298,9 +298,9 @@ class Supervisor:
         taken = [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
         if not expected and worker.failure is None and worker.death is None:
             log.error("worker.died", slot=slot, pid=pid, cause=_cause(status), invocations=len(taken))
+        self._connections.forget_holder(slot)
         for number in taken:
             self._settle_orphan(number, death)
-        self._connections.forget_holder(slot)
         if not expected:
             self._audits.append(Audit(self._shared, self._board, self._connections, self._workers))
 
@@ -361,7 +361,8 @@ class Supervisor:
             soft_ns = row.deadline_ns - self._grace_ns
             if row.inline and soft_ns - now_ns < SCAN_S * 1e9 and worker.warned_ns != row.deadline_ns:
                 worker.warned_ns = row.deadline_ns
-                self._loop.call_later(max(0, soft_ns - now_ns) / 1e9, self._warn, slot, worker)
+                # uvloop rounds to milliseconds, and the worker takes a signal that comes too early for a stray one.
+                self._loop.call_later(max(0, soft_ns - now_ns) / 1e9 + 0.001, self._warn, slot, worker)
             if now_ns >= row.deadline_ns and now_ns >= self._spared_until_ns and not worker.pictured:
                 self._end_overdue(slot, worker)
         elif now_ns - worker.beat_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns:

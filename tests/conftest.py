@@ -19,6 +19,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
     yield start
     for server in servers:
+        print(*server.stdout, *server.stderr, sep="\n")  # shown by pytest if the test has failed
         tree = server.descendants() | {server.pid}
         server.stop()
         wait_for(lambda tree=tree: not any(map(alive, tree)), "the end of every process", 5)

@@ -12,11 +12,15 @@ from tests.harness import PATIENCE, Response, Server, envelope, in_threads, requ
 
 Serve = Callable[..., Server]
 DEADLINE, GRACE = 0.3, 0.2
+# The kernel counts the time in the queue in its ticks.
+TICK = 0.01
 
 
 @pytest.fixture
 def server(serve: Serve) -> Server:
-    return serve(workers=2, deadline=DEADLINE, grace=GRACE)
+    server = serve(workers=2, deadline=DEADLINE, grace=GRACE)
+    wait_for(lambda: len(server.workers()) == 2, "both workers")
+    return server
 
 
 def timed(server: Server, function: str, job: object = 1) -> tuple[Response, float]:
@@ -37,7 +41,7 @@ def test_soft_deadline_ends_python_code_in_time(server: Server, function: str) -
     response, elapsed = timed(server, function, 30)
     assert response.status == 504
     assert response.json()["detail"] == "the deadline of 0.3 s passed while the function ran"
-    assert DEADLINE <= elapsed < DEADLINE + 0.1 * PATIENCE
+    assert DEADLINE - TICK <= elapsed < DEADLINE + 0.1 * PATIENCE
     assert server.workers() == before
 
 
@@ -53,7 +57,7 @@ def test_hard_deadline_holds_for_everything(server: Server, function: str) -> No
     response, elapsed = timed(server, function)
     assert response.status == 504
     assert "its worker was killed" in response.json()["detail"]
-    assert DEADLINE + GRACE <= elapsed < DEADLINE + GRACE + 0.05 * PATIENCE
+    assert DEADLINE + GRACE - TICK <= elapsed < DEADLINE + GRACE + 0.05 * PATIENCE
     wait_for(lambda: len(server.workers()) == 2, "the successor")
 
 
