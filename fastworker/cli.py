@@ -67,6 +67,7 @@ def serve(argv: Sequence[str]) -> int:
 
     settings = parse_settings(argv, os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    logs.take_over_streams()
     cpus = usable_cpus()
     workers = settings.workers or cpus
     if settings.spin is None:
