@@ -22,8 +22,8 @@ LINGER_S = 5.0
 IDLE_S = 600.0
 ACCEPTS_AT_ONCE = 64
 PAUSE_S = 0.1
-# Out of descriptors or memory: the backlog keeps the clients until there is room again.
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# Out of descriptors, memory or epoll watches: the backlog keeps the clients until there is room again.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)
 
 
 class Acceptor:

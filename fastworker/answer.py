@@ -12,9 +12,7 @@ import orjson
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 
-STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
-}
+STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 
 
 class Answer(NamedTuple):
@@ -39,9 +37,7 @@ def problem(
     return Answer(status, body, PROBLEM, headers)
 
 
-def problem_body(
-    status: int, detail: str, *, function: str | None, invocation_id: str | None
-) -> dict[str, Any]:
+def problem_body(status: int, detail: str, *, function: str | None, invocation_id: str | None) -> dict[str, Any]:
     """The members of a problem, for those that put it inside something else (an http output)."""
     return {
         "type": "about:blank",

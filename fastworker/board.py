@@ -8,7 +8,7 @@ of a new one. A connection's row belongs to the worker named in `owner`, and to 
     +------------+  +----------------------------+  +------------------------------------------------------+
     | drain_ns   |  | pid                        |  | owner     slot + 1; 0 = nobody                       |
     | ...        |  | beat      loop turns       |  | phase     Phase, valid while owned                   |
-    +------------+  | inline    1 in user code   |  | sent_ns   when the host sent the request             |
+    +------------+  | inline    soft deadline, ns  |  | sent_ns   when the host sent the request             |
                     | deadline  earliest hard,   |  | hard_ns   its hard deadline; 0 = none                |
                     |           ns; 0 = none     |  | before    bytes written before this answer           |
                     | mail      control messages |  | length    bytes of this answer                       |
@@ -45,12 +45,16 @@ class Phase(enum.IntEnum):
     ANSWERING = 4  # bytes of the answer may be out: the kernel's count decides
 
 
+# Looked up and converted once; an enum's member costs as much as the store itself.
+TAKEN, READING, RUNNING, ANSWERING = map(int, Phase)
+
+
 class WorkerRow(NamedTuple):
     """A copy of one worker's row."""
 
     pid: int
     beat: int
-    inline: int
+    inline_ns: int
     deadline_ns: int
     mail: int
     served: int
@@ -148,7 +152,7 @@ class Board:
 class Seat:
     """The board as one worker writes it: its own row, and the rows of the connections it has taken.
 
-    On the hot path, hence plain stores into the mapping and one pack (about 1 us for a whole request).
+    On the hot path, hence plain stores into the mapping, positional arguments and one pack.
     """
 
     def __init__(self, board: Board, slot: int, pid: int) -> None:
@@ -157,8 +161,10 @@ class Seat:
         self._memory = board._memory
         self._offset = board._rows - board.first_number * CONNECTION_WORDS
         self._mine = HEADER_WORDS + slot * WORKER_WORDS
+        self._deadline = self._mine + DEADLINE
         self._owner = slot + 1
-        self._deadlines: dict[int, int] = {}
+        self._kept: dict[int, int] = {}  # deadlines of connections that are in flight beside the one in hand
+        self._earliest_kept = 0
         self._words[self._mine + PID] = pid
 
     def beat(self) -> None:
@@ -172,17 +178,17 @@ class Seat:
     def take(self, number: int, until_ns: int) -> None:
         """The shared epoll gave this connection to this worker. The phase comes first: no owner, no meaning."""
         words, row = self._words, number * CONNECTION_WORDS + self._offset
-        words[row + PHASE] = Phase.TAKEN
+        words[row + PHASE] = TAKEN
         words[row] = self._owner
-        self.arm(number, until_ns)
+        self.arm(until_ns)
 
     def reading(self, number: int) -> None:
-        self._words[number * CONNECTION_WORDS + self._offset + PHASE] = Phase.READING
+        """Bytes have left the socket."""
+        self._words[number * CONNECTION_WORDS + self._offset + PHASE] = READING
 
     def begin(
         self,
         number: int,
-        *,
         sent_ns: int,
         hard_ns: int,
         closing: bool,
@@ -204,44 +210,48 @@ class Seat:
             invocation_id,
             function,
         )
-        self._words[row + PHASE] = Phase.RUNNING
-        self.arm(number, hard_ns)
+        self._words[row + PHASE] = RUNNING
+        self.arm(hard_ns)
 
-    def inline(self, running: bool) -> None:
-        """User code runs, or ran, on the worker's own thread: no connection is between two rows meanwhile."""
-        self._words[self._mine + INLINE] = running
+    def inline(self, soft_ns: int) -> None:
+        """User code runs on the worker's own thread, until its soft deadline; 0: it has ended.
 
-    def answering(self, number: int, before: int, length: int, *, closing: bool) -> None:
+        No connection is between two rows meanwhile.
+        """
+        self._words[self._mine + INLINE] = soft_ns
+
+    def answering(self, number: int, before: int, length: int, closing: bool, failed: bool) -> None:
         """The next system call may put answer bytes on the wire, behind the `before` bytes written until now."""
         words, row = self._words, number * CONNECTION_WORDS + self._offset
         words[row + _BEFORE] = before
         words[row + _LENGTH] = length
         words[row + _CLOSING] = closing
-        words[row + PHASE] = Phase.ANSWERING
+        words[row + PHASE] = ANSWERING
+        words[self._mine + SERVED] += 1
+        if failed:
+            words[self._mine + FAILED] += 1
+
+    def count_wait(self, milliseconds: int) -> None:
+        """So long a request lay in its socket."""
+        self._words[self._mine + WAITED_MS] += milliseconds
 
     def release(self, number: int) -> None:
         """Done with the connection; comes before it is armed again, never after."""
         self._words[number * CONNECTION_WORDS + self._offset] = 0
         self.disarm(number)
 
-    def count(self, *, failed: bool) -> None:
-        """One more answer."""
-        self._words[self._mine + SERVED] += 1
-        if failed:
-            self._words[self._mine + FAILED] += 1
+    def arm(self, until_ns: int) -> None:
+        """Past `until_ns`, or the earliest deadline kept, the supervisor kills this worker."""
+        earliest = self._earliest_kept
+        self._words[self._deadline] = until_ns if not earliest or until_ns < earliest else earliest
 
-    def count_wait(self, milliseconds: int) -> None:
-        """So long a request lay in its socket."""
-        if milliseconds:
-            self._words[self._mine + WAITED_MS] += milliseconds
-
-    def arm(self, number: int, until_ns: int) -> None:
-        """Past `until_ns` the supervisor kills this worker, unless `disarm` or a later `arm` comes first."""
-        deadlines = self._deadlines
-        deadlines[number] = until_ns
-        self._words[self._mine + DEADLINE] = until_ns if len(deadlines) == 1 else min(deadlines.values())
+    def keep(self, number: int, until_ns: int) -> None:
+        """The connection in hand stays in flight while this worker turns to others."""
+        self._kept[number] = until_ns
+        self._words[self._deadline] = self._earliest_kept = min(self._kept.values())
 
     def disarm(self, number: int) -> None:
-        deadlines = self._deadlines
-        deadlines.pop(number, None)
-        self._words[self._mine + DEADLINE] = min(deadlines.values()) if deadlines else 0
+        """No deadline for this connection any more, be it in hand or kept."""
+        if self._kept.pop(number, None) is not None:
+            self._earliest_kept = min(self._kept.values(), default=0)
+        self._words[self._deadline] = self._earliest_kept

@@ -97,15 +97,19 @@ class Connections:
         """Gives an accepted connection its number, and the shared epoll an entry for it.
 
         Raises:
-            OSError: no descriptor is free.
+            OSError: no descriptor is free, or the epoll is full.
         """
         with accepted:
             number = fcntl.fcntl(accepted, fcntl.F_DUPFD_CLOEXEC, self._numbers.first)
         connection = socket_of(number)
-        connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._shared.register(number, ARMED)
+        except OSError:
+            connection.close()
+            raise
         self._table[number] = _Connection(connection)
-        self._shared.register(number, ARMED)
         return number
 
     def get(self, number: int) -> socket.socket | None:
@@ -171,9 +175,7 @@ class Audit:
     again and taken again in the meantime, a request or an answer would have been counted.
     """
 
-    def __init__(
-        self, shared: select.epoll, board: Board, connections: Connections, live: Iterable[int]
-    ) -> None:
+    def __init__(self, shared: select.epoll, board: Board, connections: Connections, live: Iterable[int]) -> None:
         self._shared = shared
         self._board = board
         self._connections = connections
@@ -187,7 +189,7 @@ class Audit:
         for slot, beat in self._beats.items():
             if slot in live:
                 row = self._board.worker(slot)
-                if row.beat == beat and not row.inline:
+                if row.beat == beat and not row.inline_ns:
                     return None
         seen = self._look()
         still = {number: mark for number, mark in self._suspects.items() if number in seen}

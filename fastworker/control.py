@@ -126,11 +126,16 @@ ToWorker: TypeAlias = Hold | Gone | Drop | Retire
 AnyMessage: TypeAlias = ToZygote | FromZygote | FromWorker | ToWorker
 
 PACKET = 64 * 1024
-# Longer causes are cut: one packet carries one message.
-CAUSE_LIMIT = 32 * 1024
+# In characters, of which UTF-8 needs up to four bytes each: one packet carries one message.
+CAUSE_LIMIT = 8 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def cause_of(error: BaseException) -> str:
+    """An error's message, fit to be sent; of one that is too long the end, for there stands the cause."""
+    return str(error).encode("utf-8", "backslashreplace").decode()[-CAUSE_LIMIT:]
 
 
 class ControlSocket:

@@ -4,16 +4,18 @@ Used by settings.py (which limits hold), worker.py (arms the board) and invoke.p
 Rule: pure. Instants are absolute monotonic nanoseconds and are passed in; nothing here reads a clock.
 """
 
-from typing import NamedTuple
+import msgspec
 
 # The mission's cap: no invocation is answered later than this after the host sent it.
 CAP_S = 60.0
 
 # The host kills the whole handler at functionTimeout; ending a second earlier protects the neighbours.
 HOST_MARGIN_S = 1.0
+# Even the kill of a stuck worker must come before that.
+KILL_MARGIN_S = 0.25
 
 
-class Deadline(NamedTuple):
+class Deadline(msgspec.Struct, frozen=True, gc=False):
     """When an invocation began on the host's side, when it must end, and when it is ended by force."""
 
     sent_ns: int
@@ -31,8 +33,15 @@ def limit_s(*, own_s: float | None, server_s: float, host_timeout_s: float | Non
     if own_s is not None:
         limits.append(own_s)
     if host_timeout_s is not None:
-        limits.append(host_timeout_s - HOST_MARGIN_S)
+        limits.append(max(host_timeout_s - HOST_MARGIN_S, host_timeout_s / 2))
     return min(limits)
+
+
+def grace_within_s(limit: float, *, host_timeout_s: float | None, grace_s: float) -> float:
+    """Seconds from the soft to the hard deadline: the grace, or less where the host would kill first."""
+    if host_timeout_s is None:
+        return grace_s
+    return min(grace_s, max(host_timeout_s - limit - KILL_MARGIN_S, KILL_MARGIN_S))
 
 
 def deadline_from(sent_ns: int, limit_ns: int, grace_ns: int) -> Deadline:

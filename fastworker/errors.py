@@ -58,7 +58,7 @@ class RequestError(Exception):
         super().__init__(detail)
 
 
-class DeadlineExceeded(BaseException):  # noqa: N818 - the public name, like asyncio.TimeoutError's elders
+class DeadlineExceeded(BaseException):
     """Raised inside a handler at its deadline, so that it can clean up.
 
     Derives from BaseException, like asyncio.CancelledError, so that a stray `except Exception` in user code

@@ -25,6 +25,8 @@ BODY_READ_SIZE = 1024 * 1024
 # How long a worker waits in place for the rest of a request, or for room to write, before it goes to the loop.
 # On loopback the rest is some microseconds away; a client that dribbles must not hold the worker.
 PATIENCE_NS = 2_000_000
+# More than enough to write a refusal.
+REFUSING_NS = 5_000_000_000
 
 NOTHING = memoryview(b"")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -79,18 +81,19 @@ class Exchange:
 
     def read(self, conversation: Conversation) -> None:
         """Reads and answers, until the connection is let go or has to be waited for."""
-        patient_until = time.monotonic_ns() + PATIENCE_NS
+        patient_until = 0
         while True:
             if self._receive(conversation):
                 if not self._advance(conversation):
                     return
-                patient_until = time.monotonic_ns() + PATIENCE_NS  # answered, and part of another is here
+                patient_until = 0  # answered, and part of another is here
             elif conversation.closing or not conversation.http.mid_request:
                 self._let_go(conversation)  # the client has ended it, or nothing had come after all
                 return
             # While others are unfinished, the loop turns anyway, and hundreds of slow clients must not add up.
-            patient = not self.unfinished and time.monotonic_ns() < patient_until
-            if not patient or not _ready(conversation.socket, select.POLLIN):
+            now_ns = time.monotonic_ns()
+            patient_until = patient_until or now_ns + PATIENCE_NS
+            if self.unfinished or now_ns > patient_until or not _ready(conversation.socket, select.POLLIN):
                 self._read_in_loop(conversation)
                 return
 
@@ -155,24 +158,29 @@ class Exchange:
         waited_ms, _, conversation.written = linux.tcp_info(conversation.socket)
         if isinstance(request, Rejection):
             conversation.closing = conversation.linger = True
+            conversation.head = False
+            now_ns = time.monotonic_ns()
+            self._seat.begin(conversation.number, now_ns, now_ns + REFUSING_NS, True, False, b"", b"")
             return self._send(conversation, problem(request.status, request.detail))
         call = self._service.call(request, time.monotonic_ns(), waited_ms)
         conversation.closing = not request.keep_alive
         conversation.head = request.method == b"HEAD"
         self._seat.begin(
             conversation.number,
-            sent_ns=call.deadline.sent_ns,
-            hard_ns=call.deadline.hard_ns,
-            closing=conversation.ends_here,
-            head=conversation.head,
-            invocation_id=call.invocation_id,
-            function=request.target[1:],
+            call.deadline.sent_ns,
+            call.deadline.hard_ns,
+            conversation.ends_here,
+            conversation.head,
+            request.invocation_id,
+            request.target[1:],
         )
-        self._seat.count_wait(waited_ms)
+        if waited_ms:
+            self._seat.count_wait(waited_ms)
         answer = self._service.answer(call, self._loop)
         if isinstance(answer, Answer):
             return self._send(conversation, answer)
         self.unfinished.add(conversation)
+        self._seat.keep(conversation.number, call.deadline.hard_ns)
         answer.add_done_callback(partial(self._on_answer, conversation))
         return False
 
@@ -185,8 +193,9 @@ class Exchange:
     def _send(self, conversation: Conversation, answer: Answer) -> bool:
         """Writes an answer; False when a slow reader makes the loop write the rest of it."""
         data = render(answer, keep_alive=not conversation.closing, head_only=conversation.head)
-        self._seat.count(failed=answer.status >= 300)
-        self._seat.answering(conversation.number, conversation.written, len(data), closing=conversation.ends_here)
+        self._seat.answering(
+            conversation.number, conversation.written, len(data), conversation.ends_here, answer.status >= 300
+        )
         conversation.rest = memoryview(data)
         while not self._write(conversation):
             if self.unfinished or not _ready(conversation.socket, select.POLLOUT):

@@ -14,22 +14,25 @@ HEAD_LIMIT: Final = 64 * 1024
 
 Headers = list[tuple[bytes, bytes]]
 
+# Of the names that mean something here; a look at the length spares most headers the comparison.
+TELLING_LENGTHS: Final = frozenset(
+    map(len, (b"x-azure-functions-invocationid", b"traceparent", b"expect", b"content-length"))
+)
+
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One whole request. Header names are lower case; `target` is as the client sent it."""
+    """One whole request, names and target as the client sent them.
+
+    Of several invocation ids the last one counts, for the host adds its own behind a client's (protocol 3.1).
+    """
 
     method: bytes
     target: bytes
     headers: Headers
     body: bytes | bytearray
     keep_alive: bool
-
-    def header(self, name: bytes) -> bytes | None:
-        """The value of a header; the last one, for the host adds its own behind a client's (protocol 3.1)."""
-        for key, value in reversed(self.headers):
-            if key == name:
-                return value
-        return None
+    invocation_id: bytes
+    traceparent: bytes | None
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -50,11 +53,14 @@ class HTTP1Connection:
         self._max_body = max_body
         self._events: list[Request | Rejection] = []
         self._rejection: Rejection | None = None
+        self._fed = 0
         self._parser = httptools.HttpRequestParser(self)
         self._start()
 
     def _start(self) -> None:
         self._target = b""
+        self._invocation_id = b""
+        self._traceparent: bytes | None = None
         self._headers: Headers = []
         self._body: bytes | bytearray = b""
         self._head_bytes = 0
@@ -83,6 +89,7 @@ class HTTP1Connection:
     def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Parses `data`; returns what is to be parsed next."""
         in_body = self._in_body
+        self._fed = len(data)
         if in_body:
             self._bodiless_bytes += len(data)
         else:
@@ -116,7 +123,7 @@ class HTTP1Connection:
         version = self._parser.get_http_version().encode()
         self._parser = httptools.HttpRequestParser(self)
         lines = [b"%b %b HTTP/%b\r\n" % (offer.method, offer.target, version)]
-        lines += [b"%b: %b\r\n" % header for header in offer.headers if header[0] != b"upgrade"]
+        lines += [b"%b: %b\r\n" % header for header in offer.headers if header[0].lower() != b"upgrade"]
         return b"".join((*lines, b"\r\n", rest))
 
     def _refuse(self, status: int, detail: str) -> None:
@@ -133,22 +140,31 @@ class HTTP1Connection:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # trailers of a chunked body say nothing that anybody asked for
-            self._headers.append((name.lower(), value))
+        if self._in_body:  # trailers of a chunked body say nothing that anybody asked for
+            return
+        self._headers.append((name, value))
+        if len(name) in TELLING_LENGTHS:
+            self._note(name.lower(), value)
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"x-azure-functions-invocationid":
+            self._invocation_id = value
+        elif name == b"traceparent":
+            self._traceparent = value
+        elif name == b"expect":
+            self._continue = value.lower() == b"100-continue"
+        elif name == b"content-length" and int(value) > self._max_body:
+            self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self._max_body}")
+            raise _RefusedError
 
     def on_headers_complete(self) -> None:
         self._in_body = True
-        size = len(self._target)
-        for name, value in self._headers:
-            size += len(name) + len(value) + 4
-            if name == b"content-length" and int(value) > self._max_body:
-                self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self._max_body}")
+        # What was read may hold more than this head, so that it is added up only if it could be too long.
+        if self._head_bytes > HEAD_LIMIT or self._fed > HEAD_LIMIT:
+            size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+            if size > HEAD_LIMIT:
+                self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
                 raise _RefusedError
-            elif name == b"expect" and value.lower() == b"100-continue":
-                self._continue = True
-        if size > HEAD_LIMIT:
-            self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
-            raise _RefusedError
 
     def on_body(self, chunk: bytes) -> None:
         body = self._body
@@ -171,6 +187,8 @@ class HTTP1Connection:
                 self._headers,
                 self._body,
                 self._parser.should_keep_alive(),
+                self._invocation_id,
+                self._traceparent,
             )
         )
         self._start()

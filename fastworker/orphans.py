@@ -32,7 +32,7 @@ class Fate(NamedTuple):
     keep: bool
 
 
-def decide(row: ConnectionRow, found: Found, death: Death, *, now_ns: int, grace_ns: int) -> Fate:
+def decide(row: ConnectionRow, found: Found, death: Death, *, now_ns: int) -> Fate:
     """The fate of a connection in `row`'s phase.
 
     A request of which nothing has been read goes to another worker: user code has not seen it, so nothing happens
@@ -50,16 +50,13 @@ def decide(row: ConnectionRow, found: Found, death: Death, *, now_ns: int, grace
             return Fate(None, keep=not row.closing)  # the answer had gone out whole
         case Phase.ANSWERING if found.written != row.before:
             return Fate(None, keep=False)  # cut, so that the client sees the truncation
-    return Fate(_for_invocation(row, death, now_ns, grace_ns), keep=not row.closing)
+    return Fate(_for_invocation(row, death, now_ns), keep=not row.closing)
 
 
-def _for_invocation(row: ConnectionRow, death: Death, now_ns: int, grace_ns: int) -> Answer:
+def _for_invocation(row: ConnectionRow, death: Death, now_ns: int) -> Answer:
     status, detail = death.status, death.detail
     if row.hard_ns and row.hard_ns <= now_ns:
-        limit_s = (row.hard_ns - grace_ns - row.sent_ns) / 1e9
         status = 504
-        detail = (
-            f"ran too long: still running {grace_ns / 1e9:g} s after its deadline of {limit_s:g} s, so its worker "
-            f"was killed"
-        )
+        limit_s = (row.hard_ns - row.sent_ns) / 1e9
+        detail = f"ran too long: still running past deadline and grace, {limit_s:g} s, so its worker was killed"
     return problem(status, detail, function=row.function or None, invocation_id=row.invocation_id or None)

@@ -141,6 +141,7 @@ class _Worker:
     since: float
     state: WorkerState = WorkerState.FORKING
     outdated: bool = False
+    doomed: bool = False  # its zygote has died: its end says nothing about the app
 
 
 @dataclass
@@ -161,10 +162,10 @@ class Pool:
     _workers: dict[int, _Worker] = field(default_factory=dict)
     _failures: int = 0
     _retry_at: float = 0.0
-    _last_failure: tuple[int, str] = (5, "")
-    _ever_ready: bool = False
     _stopping: bool = False
     _reload_wanted: bool = False
+    _zygotes: set[int] = field(default_factory=set)  # those that have imported and live
+    _failed_at: float = 0.0
     _fallback: int | None = None  # the generation before, while the newest has not yet replaced it
 
     def step(self, now: float, event: Event) -> list[Action]:
@@ -181,7 +182,6 @@ class Pool:
                 self._move(slot, WorkerState.FORKING, WorkerState.STARTING, now)
             case WorkerReady(slot):
                 self._move(slot, WorkerState.STARTING, WorkerState.READY, now)
-                self._ever_ready = True
             case WorkerGone():
                 self._worker_gone(now, event, actions)
             case RecycleAsked(slot):
@@ -192,6 +192,7 @@ class Pool:
             case StopAsked():
                 self._stopping = True
         self._plan(now, actions)
+        self._stop_unused_zygotes(actions)
         return actions
 
     @property
@@ -222,14 +223,22 @@ class Pool:
         self.loading = None
         if self.generation >= 0:
             self._fallback = self.generation
+            self._failures = 0
+            self._retry_at = 0.0
         self.generation = generation
-        self._failures = 0
-        self._retry_at = 0.0
+        self._zygotes.add(generation)
 
     def _zygote_gone(self, now: float, event: ZygoteGone, actions: list[Action]) -> None:
+        self._zygotes.discard(event.generation)
+        if event.generation == self._fallback:
+            self._fallback = None
+        for worker in self._of(event.generation):
+            worker.doomed = True
         if event.generation == self.loading:
             self.loading = None
-            if self.generation < 0:
+            if self.generation < 0 and self.slots_in(WorkerState.READY):
+                self._failed_start(now, event.exit_code, event.cause, actions)
+            elif self.generation < 0:
                 self._give_up(event.exit_code, event.cause, actions)
             else:
                 actions.append(Tell("reload.failed", {"cause": event.cause, "serving": "the code from before"}))
@@ -244,16 +253,12 @@ class Pool:
         started = worker.state in (WorkerState.READY, WorkerState.RETIRING)
         if started and (event.served or now - worker.since >= YOUNG_S):
             self._failures = 0
-        elif worker.state is not WorkerState.RETIRING:
+        elif worker.state is not WorkerState.RETIRING and not worker.doomed:
             self._failed_start(now, event.exit_code, event.cause, actions)
-        if worker.generation != self.generation and not self._of(worker.generation):
-            if worker.generation == self._fallback:
-                self._fallback = None
-            actions.append(StopZygote(worker.generation))
 
     def _failed_start(self, now: float, exit_code: int, cause: str, actions: list[Action]) -> None:
         self._failures += 1
-        self._last_failure = (exit_code, cause)
+        self._failed_at = now
         if self._failures > 1:
             pause = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (self._failures - 2))
             self._retry_at = now + pause
@@ -267,8 +272,6 @@ class Pool:
             self._failures, self._retry_at = 0, 0.0
             for worker in self._of(failed):
                 worker.outdated = True
-            if not self._of(failed):
-                actions.append(StopZygote(failed))
         elif not self.slots_in(WorkerState.READY):
             self._give_up(exit_code, f"no worker can be started, {self._failures} tries failed: {cause}", actions)
 
@@ -285,13 +288,21 @@ class Pool:
             elif worker.state is WorkerState.RETIRING and age > self.retire_s:
                 actions.append(Kill(slot, f"still there {self.retire_s:g} s after it was told to end"))
                 worker.since = now
-            elif worker.state is WorkerState.READY and age > YOUNG_S and worker.generation == self.generation:
-                self._failures = 0
+            elif worker.state is WorkerState.READY and age > YOUNG_S and worker.since > self._failed_at:
+                self._failures = 0  # what failed before has been overcome
 
     def _give_up(self, exit_code: int, cause: str, actions: list[Action]) -> None:
         if not self._stopping:
             self._stopping = True
             actions.append(GiveUp(exit_code, cause))
+
+    def _stop_unused_zygotes(self, actions: list[Action]) -> None:
+        for generation in sorted(self._zygotes - {self.generation}):
+            if not self._of(generation):
+                self._zygotes.discard(generation)
+                actions.append(StopZygote(generation))
+        if self._fallback not in self._zygotes:
+            self._fallback = None
 
     # -- the plan --------------------------------------------------------------------------------------------
 

@@ -5,40 +5,41 @@ Rule: knows no connection and moves no bytes. Everything that it refuses, it ref
 """
 
 import asyncio
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any
+
+import msgspec
 
 from fastworker.answer import Answer, problem
 from fastworker.app import Function, LoadedApp
 from fastworker.board import Board, Seat
-from fastworker.deadline import Deadline, deadline_from, limit_s
+from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_s
 from fastworker.http1 import Request
 from fastworker.interrupt import MainThread, OtherThread
 from fastworker.invoke import Invocation, Rejected, begin, expire, run_async, run_sync
 from fastworker.settings import Settings
 
-INVOCATION_ID = b"x-azure-functions-invocationid"
 ALIVE = Answer(200, b'{"status":"ready"}')
 # Lasts about as long as a host takes to start the next process.
 RETRY_AFTER = ((b"Retry-After", b"1"),)
 ALLOW_POST = ((b"Allow", b"POST"),)
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """A request with its function and its deadline. `waited_ms`: how long it lay in its socket."""
 
     request: Request
     function: Function | None
     deadline: Deadline
     waited_ms: int
-    invocation_id: bytes
 
     @property
     def id(self) -> str:
-        return self.invocation_id.decode("latin-1")
+        return self.request.invocation_id.decode("latin-1")
 
     @property
     def limit_s(self) -> float:
@@ -53,19 +54,21 @@ class Service:
         self._functions = app.functions
         self._board = board
         self._seat = seat
-        self._grace_ns = int(settings.grace * 1e9)
-        self._longest_ns = int(settings.deadline * 1e9)
+        # For what is no function: nothing runs, but an answer may have to be given by the supervisor.
+        self._no_route = (None, int(settings.deadline * 1e9), int(settings.grace * 1e9))
         self._main_thread = MainThread()
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="fastworker")
-        self._routes: dict[bytes, tuple[Function | None, int]] = {}
+        self._routes: dict[bytes, tuple[Function | None, int, int]] = {}
+        host_s = app.host.function_timeout_s
         for function in app.functions.values():
             seconds = limit_s(
                 own_s=function.deadline_s,
                 server_s=settings.deadline,
-                host_timeout_s=app.host.function_timeout_s,
+                host_timeout_s=host_s,
                 grace_s=settings.grace,
             )
-            self._routes[b"/" + function.name.encode()] = (function, int(seconds * 1e9))
+            grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
+            self._routes[b"/" + function.name.encode()] = (function, int(seconds * 1e9), int(grace_s * 1e9))
 
     def listen(self) -> None:
         """From now on the supervisor's signal ends an inline handler at its deadline."""
@@ -73,9 +76,9 @@ class Service:
 
     def call(self, request: Request, now_ns: int, waited_ms: int) -> Call:
         """What the request asks for. The clock of its deadline started when the host sent it."""
-        function, limit_ns = self._routes.get(request.target, (None, self._longest_ns))
-        deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, self._grace_ns)
-        return Call(request, function, deadline, waited_ms, request.header(INVOCATION_ID) or b"")
+        function, limit_ns, grace_ns = self._routes.get(request.target, self._no_route)
+        deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, grace_ns)
+        return Call(request, function, deadline, waited_ms)
 
     def answer(self, call: Call, loop: asyncio.AbstractEventLoop) -> "Answer | asyncio.Future[Answer]":
         """The answer, or a future that is in flight until it has it.
@@ -89,7 +92,7 @@ class Service:
             return problem(405, "an invocation comes by POST", function=function.name, headers=ALLOW_POST)
         if self._board.drain_ns and deadline.sent_ns >= self._board.drain_ns:
             return problem(503, "the server is stopping", function=function.name, headers=RETRY_AFTER)
-        if time.monotonic_ns() >= deadline.soft_ns:
+        if call.waited_ms and time.monotonic_ns() >= deadline.soft_ns:
             return problem(
                 504,
                 f"never started: the request waited {call.waited_ms / 1000:g} s for a free worker, and the deadline "
@@ -102,9 +105,9 @@ class Service:
                 return self._start(_begin(call), loop)
             except Rejected as rejected:
                 return rejected.answer
-        self._seat.inline(True)
+        self._seat.inline(deadline.soft_ns)
         answer = self._main_thread.run(deadline.soft_ns, partial(_run, call), partial(_late, call))
-        self._seat.inline(False)
+        self._seat.inline(0)
         return answer
 
     def _without_function(self, request: Request) -> Answer:
@@ -118,8 +121,9 @@ class Service:
         future: asyncio.Future[Answer]
         interrupt: Callable[[], object]
         if invocation.function.is_async:
-            future = loop.create_task(run_async(invocation))
-            interrupt = partial(_cancel, invocation, future)
+            coroutine = run_async(invocation)
+            future = loop.create_task(coroutine)
+            interrupt = partial(_cancel, invocation, coroutine, future)
         else:
             runner = OtherThread()
             late = partial(expire, invocation)
@@ -134,7 +138,7 @@ class Service:
 
 def _begin(call: Call) -> Invocation:
     assert call.function is not None
-    traceparent = call.request.header(b"traceparent")
+    traceparent = call.request.traceparent
     return begin(
         call.function,
         call.request.body,
@@ -158,6 +162,10 @@ def _late(call: Call) -> Answer:
     return problem(504, detail, function=call.function.name, invocation_id=call.id)
 
 
-def _cancel(invocation: Invocation, future: "asyncio.Future[Answer]") -> None:
+def _cancel(invocation: Invocation, coroutine: Coroutine[Any, Any, Answer], future: "asyncio.Future[Answer]") -> None:
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        # Cancelled now, it would never run, and so never answer; its first step is due in this turn of the loop.
+        future.get_loop().call_soon(_cancel, invocation, coroutine, future)
+        return
     invocation.expired = True
     future.cancel()

@@ -27,7 +27,7 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MI
 
 def parse_size(text: str) -> int:
     """Bytes of `100MiB`, `2 GB` or `4096`; raises ValueError for anything else, and for zero."""
-    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text.strip())
+    match = re.fullmatch(r"([0-9]+)\s*([A-Za-z]*)", text.strip())
     if match is None or match[2].upper() not in UNITS or int(match[1]) == 0:
         raise ValueError(text)
     return int(match[1]) * UNITS[match[2].upper()]
@@ -63,9 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=4096)],
         option("a whole number from 1 to 4096", "async invocations in flight per worker"),
     ] = 64
-    deadline: Annotated[
-        Seconds, option("seconds above 0", "per invocation, counted from the host's send")
-    ] = 55.0
+    deadline: Annotated[Seconds, option("seconds above 0", "per invocation, counted from the host's send")] = 55.0
     grace: Annotated[
         Seconds, option("seconds above 0", "from the soft deadline to the kill; deadline + grace < 60")
     ] = 2.0
@@ -95,9 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         option("debug, info, warning or error", "the least severe record that is written"),
     ] = "info"
-    log_format: Annotated[
-        Literal["text", "json"], option("text or json", "of lines on stdout and stderr")
-    ] = "text"
+    log_format: Annotated[Literal["text", "json"], option("text or json", "of lines on stdout and stderr")] = "text"
 
 
 def options() -> dict[str, Meta]:
@@ -153,14 +149,15 @@ def build_parser() -> argparse.ArgumentParser:
     """The flags of `fastworker serve`; their values stay text until `parse_settings` has seen them all."""
     parser = _Parser(
         prog="fastworker serve",
+        allow_abbrev=False,
         description="Serve Azure Functions as a custom handler.",
         epilog="Each flag has an environment variable of the same name: --workers is FASTWORKER_WORKERS.",
     )
     parser.add_argument("app", nargs="?", metavar="APP", help="function_app.py, module:attribute or a folder")
-    parser.add_argument("--port", help=f"on 127.0.0.1; the host's {PORT_NAMES[0]} wins")
+    parser.add_argument("--port", nargs="?", const="", help=f"on 127.0.0.1; the host's {PORT_NAMES[0]} wins")
     for name, meta in options().items():
         expects = (meta.extra or {})["expects"]
-        parser.add_argument(_flag(name), metavar="VALUE", help=f"{meta.description} ({expects})")
+        parser.add_argument(_flag(name), nargs="?", const="", metavar="VALUE", help=f"{meta.description} ({expects})")
     return parser
 
 

@@ -23,7 +23,6 @@ from fastworker import linux, orphans, pool
 from fastworker.acceptor import Acceptor
 from fastworker.answer import render
 from fastworker.board import Board
-from fastworker.inherited import Inherited
 from fastworker.connections import Audit, Connections, number_range
 from fastworker.control import (
     AnyMessage,
@@ -44,6 +43,7 @@ from fastworker.control import (
     control_pair,
 )
 from fastworker.deadline import limit_s
+from fastworker.inherited import Inherited
 from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log, write_traceback
 from fastworker.picture import PICTURE_SIGNAL, PictureFrame
@@ -87,7 +87,7 @@ class _Worker:
         self.request_limit: int | None = None
         self.death: orphans.Death | None = None  # why we killed it, if we did
         self.failure: WorkerFailed | None = None
-        self.warned_ns = 0  # the hard deadline whose soft one has been told
+        self.warned_ns = 0  # the soft deadline that has been told
         self.pictured = False
 
 
@@ -196,6 +196,9 @@ class Supervisor:
     def _zygote_died(self, generation: int, status: int) -> None:
         log.error("zygote.died", pid=self._zygotes[generation].pid, cause=_cause(status))
         self._forget_zygote(generation)
+        # First, so that nothing more is asked of it.
+        cause = f"the process that imports the app ended: {_cause(status)}"
+        self._step(pool.ZygoteGone(generation, 3 if self._pool.generation < 0 else 5, cause))
         # Its workers are being killed by the kernel and become our children.
         for slot, worker in list(self._workers.items()):
             if worker.generation == generation and not worker.pid:
@@ -203,13 +206,16 @@ class Supervisor:
             elif worker.generation == generation:
                 self._orphaned[worker.pid] = slot
                 _kill_group(worker.pid)
-        cause = f"the process that imports the app ended: {_cause(status)}"
-        self._step(pool.ZygoteGone(generation, 3 if self._pool.generation < 0 else 5, cause))
 
     def _stop_zygote(self, generation: int) -> None:
         if generation in self._zygotes:
             _kill_and_wait(self._zygotes[generation].pid)
             self._forget_zygote(generation)
+
+    def _kill_silent_zygote(self, worker: _Worker) -> None:
+        """A worker without a pid at the end of its time: the zygote that was to fork it does not."""
+        if not worker.pid and worker.generation in self._zygotes:
+            self._zygote_died(worker.generation, _kill_and_wait(self._zygotes[worker.generation].pid))
 
     def _forget_zygote(self, generation: int) -> None:
         zygote = self._zygotes.pop(generation)
@@ -306,7 +312,8 @@ class Supervisor:
 
         failure = worker.failure
         cause = failure.cause if failure else f"a worker {_cause(status)}"
-        self._step(pool.WorkerGone(slot, cause, row.served > 0, failure.exit_code if failure else 5))
+        served = row.served > 0 or bool(taken)
+        self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5))
 
     def _settle_orphan(self, number: int, death: orphans.Death) -> None:
         connection = self._connections.get(number)
@@ -314,7 +321,7 @@ class Supervisor:
         row = self._board.connection(number)
         unread = linux.unread_bytes(number)
         found = orphans.Found(unread, not unread and _ended(connection), linux.tcp_info(connection).written)
-        fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns(), grace_ns=self._grace_ns)
+        fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns())
         keep = fate.keep
         if fate.answer is not None:
             answer = render(fate.answer, keep_alive=keep, head_only=row.head)
@@ -339,6 +346,8 @@ class Supervisor:
         self._scanned_ns = now_ns
         for slot in self._pool.slots_in(WorkerState.READY, WorkerState.RETIRING):
             self._check_worker(slot, self._workers[slot], now_ns)
+        for zygote in self._zygotes.values():
+            zygote.control.flush()
         self._reap()
         self._look_for_lost()
         if now_ns - self._slow_scan_ns > SLOW_SCAN_S * 1e9:
@@ -358,11 +367,11 @@ class Supervisor:
         if row.beat != worker.beat:
             worker.beat, worker.beat_ns = row.beat, now_ns
         if row.deadline_ns:
-            soft_ns = row.deadline_ns - self._grace_ns
-            if row.inline and soft_ns - now_ns < SCAN_S * 1e9 and worker.warned_ns != row.deadline_ns:
-                worker.warned_ns = row.deadline_ns
-                # uvloop rounds to milliseconds, and the worker takes a signal that comes too early for a stray one.
-                self._loop.call_later(max(0, soft_ns - now_ns) / 1e9 + 0.001, self._warn, slot, worker)
+            soft_ns = row.inline_ns
+            if soft_ns and soft_ns - now_ns < SCAN_S * 1e9 and worker.warned_ns != soft_ns:
+                worker.warned_ns = soft_ns
+                # uvloop's timers are up to a millisecond early, and the worker takes an early signal for a stray one.
+                self._loop.call_later(max(0, soft_ns - now_ns) / 1e9 + 0.002, self._warn, slot, worker)
             if now_ns >= row.deadline_ns and now_ns >= self._spared_until_ns and not worker.pictured:
                 self._end_overdue(slot, worker)
         elif now_ns - worker.beat_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns:
@@ -486,6 +495,7 @@ class Supervisor:
                 case pool.Kill(slot, reason):
                     log.error("worker.killed", slot=slot, reason=reason)
                     self._kill(slot, orphans.Death(f"its worker was killed: {reason}"))
+                    self._kill_silent_zygote(self._workers[slot])
                 case pool.Tell(event_name, fields):
                     log.warning(event_name, **fields)
                 case pool.GiveUp(exit_code, cause):

@@ -31,7 +31,6 @@ from fastworker.app import LoadedApp, load_app
 from fastworker.board import Seat
 from fastworker.connections import Held
 from fastworker.control import (
-    CAUSE_LIMIT,
     CloseConnection,
     ControlSocket,
     Drop,
@@ -42,6 +41,7 @@ from fastworker.control import (
     Want,
     WorkerFailed,
     WorkerReady,
+    cause_of,
 )
 from fastworker.errors import FastworkerError, HookError
 from fastworker.exchange import Conversation, Exchange
@@ -80,7 +80,7 @@ def main(
         worker = Worker(slot, control, inherited, settings, loaded, loop)
         worker.start()
     except FastworkerError as error:
-        control.send(WorkerFailed(error.exit_code, str(error)[-CAUSE_LIMIT:]))
+        control.send(WorkerFailed(error.exit_code, cause_of(error)))
         return error.exit_code
     worker.serve()
     worker.stop()
@@ -135,8 +135,8 @@ class Worker:
 
     def stop(self) -> None:
         """Runs the stop hooks; one that fails or hangs keeps nobody from ending."""
-        self._seat.arm(0, time.monotonic_ns() + int(STOP_HOOKS_S * 1e9))
-        self._seat.inline(True)
+        self._seat.arm(time.monotonic_ns() + int(STOP_HOOKS_S * 1e9))
+        self._seat.inline(time.monotonic_ns() + int(STOP_HOOKS_S * 1e9))
         for hook in self._app.stop_hooks:
             try:
                 self._run_hook(hook, "on_worker_stop")
@@ -194,8 +194,8 @@ class Worker:
         """Its row goes first: once armed, the connection may be another worker's at any moment."""
         self._seat.release(conversation.number)
         if conversation.closing:
-            self._drop(conversation.number)
-            self._control.send(CloseConnection(conversation.number, conversation.linger))
+            if self._drop(conversation.number):
+                self._control.send(CloseConnection(conversation.number, conversation.linger))
         else:
             self._held.arm(conversation.number)
         if self._in_loop:
@@ -232,8 +232,8 @@ class Worker:
                 case Gone():
                     self._wanted = None
                 case Drop(number):
-                    self._drop(number)
-                    self._control.send(Dropped(number))
+                    if self._drop(number):
+                        self._control.send(Dropped(number))
                 case Retire():
                     self._retiring = True
                     self._watch()
@@ -246,9 +246,10 @@ class Worker:
         else:
             self._conversations[number] = Conversation(number, connection, self._settings.max_body)
 
-    def _drop(self, number: int) -> None:
-        self._conversations.pop(number, None)
+    def _drop(self, number: int) -> bool:
+        """Closes the descriptor here; False if that was done, and told, before."""
         self._held.drop(number)
+        return self._conversations.pop(number, None) is not None
 
     # -- in the loop ---------------------------------------------------------------------------------------------
 

@@ -15,17 +15,17 @@ from typing import NoReturn
 
 from fastworker import linux
 from fastworker.app import LoadedApp, load_app
-from fastworker.inherited import Inherited
 from fastworker.control import (
-    CAUSE_LIMIT,
     AppFailed,
     AppReady,
     ControlSocket,
     Exited,
     Forked,
     ForkWorker,
+    cause_of,
 )
 from fastworker.errors import FastworkerError
+from fastworker.inherited import Inherited
 from fastworker.logs import log, write_traceback
 from fastworker.settings import Settings
 
@@ -53,7 +53,7 @@ def main(
         try:
             app = load_app(settings.app, app_root=settings.app_root)
         except FastworkerError as error:
-            control.send(AppFailed(error.exit_code, str(error)[-CAUSE_LIMIT:]))
+            control.send(AppFailed(error.exit_code, cause_of(error)))
             os._exit(error.exit_code)
         if os.getpid() != me:
             log.error("app.forked", detail="the import of the app forked, and the child came back out of it; ended")

@@ -4,6 +4,7 @@
 """
 
 import collections
+import contextlib
 import os
 import random
 import signal
@@ -56,7 +57,14 @@ class Vandal:
 
     def strike(self) -> None:
         act = self.chance.choices(
-            [self.kill_worker, self.stop_worker, self.stall_worker, self.reload, self.stall_supervisor, self.kill_zygote],
+            [
+                self.kill_worker,
+                self.stop_worker,
+                self.stall_worker,
+                self.reload,
+                self.stall_supervisor,
+                self.kill_zygote,
+            ],
             [40, 10, 20, 12, 6, 2],
         )[0]
         self.done[act.__name__] += 1
@@ -96,15 +104,15 @@ class Vandal:
 
 def send(pid: int | None, number: signal.Signals) -> None:
     if pid is not None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 @pytest.mark.parametrize("mix", [SYNC_MIX, ASYNC_MIX], ids=["sync", "async"])
 @pytest.mark.timeout(0)
-def test_chaos_leaves_the_ledger_balanced(serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, mix: dict[str, int]) -> None:
+def test_chaos_leaves_the_ledger_balanced(
+    serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, mix: dict[str, int]
+) -> None:
     """Every request exactly one answer, none run twice, no neighbour harmed, nothing leaked."""
     seed = request.config.getoption("--chaos-seed")
     seconds = request.config.getoption("--chaos-minutes") * 60 / 2

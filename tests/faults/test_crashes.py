@@ -32,9 +32,11 @@ def test_crash_costs_exactly_one_500(serve: Serve, function: str, cause: str) ->
 
 
 def test_only_worker_is_replaced_within_moments(serve: Serve) -> None:
-    """With one worker, the next request waits only for its successor to be forked."""
+    """With one worker, the next request waits only for its successor, be there ever so many poisonous ones in a row."""
     server = serve(workers=1)
     with server.connect() as host:
+        for _ in range(12):
+            assert host.invoke("segfault").status == 500
         for _ in range(5):
             assert host.invoke("segfault").status == 500
             began = time.monotonic()
@@ -133,6 +135,20 @@ def test_death_of_the_zygote_is_survived(serve: Serve) -> None:
     assert set(statuses) <= {200, 500}
     assert statuses[-1] == 200
     assert any("zygote.died" in line for line in server.stderr)
+
+
+def test_death_of_the_zygote_while_it_is_to_fork_is_survived(serve: Serve) -> None:
+    """Also when it owes the supervisor workers at that moment."""
+    server = serve(workers=4)
+    for _ in range(5):
+        (zygote,) = wait_for(lambda: len(server.zygotes()) == 1 and server.zygotes(), "a zygote")
+        wait_for(lambda: len(server.workers()) == 4, "all workers")
+        os.kill(zygote, signal.SIGSTOP)
+        for worker in server.workers():
+            os.kill(worker, signal.SIGKILL)
+        os.kill(zygote, signal.SIGKILL)
+    with server.connect() as host:
+        wait_for(lambda: host.invoke("pid").status == 200, "an answer")
 
 
 def test_killed_supervisor_leaves_nobody_and_frees_the_port(serve: Serve) -> None:

@@ -1,5 +1,6 @@
 """HTTP/1.1 on the wire: framing, limits, and clients that do not behave."""
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -257,8 +258,6 @@ def test_numbers_are_freed_when_connections_close(serve: Serve) -> None:
     server = serve(workers=2)
 
     def open_descriptors() -> int:
-        import os
-
         return len(os.listdir(f"/proc/{server.pid}/fd"))
 
     before = open_descriptors()

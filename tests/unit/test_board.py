@@ -19,6 +19,10 @@ def begin(seat: Seat, number: int, hard_ns: int = 900, **changes) -> None:
     seat.begin(number, hard_ns=hard_ns, **(facts | changes))
 
 
+def answer(seat: Seat, number: int, before: int, length: int, **changes) -> None:
+    seat.answering(number, before, length, **({"closing": False, "failed": False} | changes))
+
+
 def worker_facts(board: Board) -> list[WorkerRow]:
     return [board.worker(slot) for slot in range(SLOTS)]
 
@@ -52,7 +56,7 @@ def test_a_request_is_on_the_board_from_its_event_to_its_answer(shared):
     expected = ConnectionRow(2, Phase.RUNNING, 100, 900, 0, 0, True, True, "id-1", "order")
     assert shared.connection(number) == expected
     assert shared.worker(2).deadline_ns == 900
-    seat.answering(number, 77, 88, closing=False)
+    answer(seat, number, 77, 88, closing=False)
     expected = expected._replace(phase=Phase.ANSWERING, before=77, length=88, closing=False)
     assert shared.connection(number) == expected
     seat.release(number)
@@ -65,7 +69,7 @@ def test_an_answer_begins_with_nothing_written(shared):
     seat = Seat(shared, 0, pid=1)
     seat.take(FIRST, 1)
     begin(seat, FIRST)
-    seat.answering(FIRST, 500, 60, closing=True)
+    answer(seat, FIRST, 500, 60, closing=True)
     begin(seat, FIRST, invocation_id=b"", function=b"")
     row = shared.connection(FIRST)
     assert (row.before, row.length, row.closing, row.invocation_id, row.function) == (0, 0, False, "", "")
@@ -78,7 +82,7 @@ def test_the_rows_of_neighbours_stay_as_they_are(shared):
         seat = seats[index % SLOTS]
         seat.take(number, 1)
         begin(seat, number, hard_ns=index + 1, function=b"f" * 128, invocation_id=b"i" * 64)
-        seat.answering(number, index + 10, index + 20, closing=bool(index % 2))
+        answer(seat, number, index + 10, index + 20, closing=bool(index % 2))
     for index, number in enumerate(NUMBERS):
         row = shared.connection(number)
         assert (row.owner, row.hard_ns, row.before, row.length) == (index % SLOTS, index + 1, index + 10, index + 20)
@@ -88,26 +92,33 @@ def test_the_rows_of_neighbours_stay_as_they_are(shared):
 
 
 def test_the_earliest_deadline_of_several_is_the_workers(shared):
-    """Whatever is armed, moved or ended, in whatever order."""
+    """Of the connection in hand and of those kept in flight, whatever is armed, moved or ended, in whatever order."""
     seat = Seat(shared, 1, pid=1)
 
     def deadline() -> int:
         return shared.worker(1).deadline_ns
 
-    for number, until_ns in ((FIRST, 300), (FIRST + 1, 200), (FIRST + 2, 400)):
-        seat.take(number, until_ns)
-    assert deadline() == 200
-    begin(seat, FIRST + 1, hard_ns=500)  # moved
+    seat.take(FIRST, 300)
     assert deadline() == 300
-    seat.disarm(FIRST)
-    assert deadline() == 400
+    begin(seat, FIRST, hard_ns=200)  # the one in hand has moved
+    assert deadline() == 200
+    seat.keep(FIRST, 200)
+    seat.take(FIRST + 1, 100)
+    assert deadline() == 100
+    begin(seat, FIRST + 1, hard_ns=400)
+    assert deadline() == 200
+    seat.keep(FIRST + 1, 400)
+    seat.take(FIRST + 2, 300)
+    assert deadline() == 200
+    seat.release(FIRST)  # of those kept the earliest is done; then the one in hand, which is not kept
+    seat.arm(300)
+    assert deadline() == 300
     seat.release(FIRST + 2)
-    assert deadline() == 500
-    seat.disarm(FIRST)  # twice is once
-    seat.arm(FIRST, 450)
+    assert deadline() == 400
+    seat.keep(FIRST + 1, 450)
     assert deadline() == 450
-    seat.release(FIRST + 1)
-    seat.release(FIRST)
+    seat.disarm(FIRST + 1)
+    seat.disarm(FIRST + 1)  # twice is once
     assert deadline() == 0
     assert [shared.worker(slot).deadline_ns for slot in (0, 2)] == [0, 0]
 
@@ -132,16 +143,17 @@ def test_the_workers_own_counters(shared):
     seat = Seat(shared, 1, pid=4711)
     seat.beat()
     seat.beat()
-    seat.inline(True)
-    seat.count(failed=False)
-    seat.count(failed=True)
-    seat.count_wait(0)
+    seat.inline(1)
+    seat.take(FIRST, 1)
+    answer(seat, FIRST, 0, 1, failed=False)
+    answer(seat, FIRST, 0, 1, failed=True)
+    seat.release(FIRST)
     seat.count_wait(7)
     seat.count_wait(8)
-    expected = WorkerRow(pid=4711, beat=2, inline=1, deadline_ns=0, mail=0, served=2, failed=1, waited_ms=15)
+    expected = WorkerRow(pid=4711, beat=2, inline_ns=1, deadline_ns=0, mail=0, served=2, failed=1, waited_ms=15)
     assert shared.worker(1) == expected
-    seat.inline(False)
-    assert shared.worker(1).inline == 0
+    seat.inline(0)
+    assert shared.worker(1).inline_ns == 0
 
 
 def test_mail_reaches_the_seat_of_its_slot(shared):
@@ -157,7 +169,7 @@ def test_a_slot_is_empty_for_its_next_worker(shared):
     for slot in (0, 1):
         seat = Seat(shared, slot, pid=4711)
         seat.take(FIRST + slot, 50)
-        seat.count(failed=True)
+        answer(seat, FIRST + slot, 0, 1, failed=True)
         shared.post_mail(slot)
     shared.clear_worker(1)
     assert shared.worker(1) == WorkerRow(*[0] * 8)

@@ -19,20 +19,20 @@ class _Imports(ast.NodeVisitor):
         self.found: set[str] = set()
         self._deep = deep
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802 - ast's name
+    def visit_If(self, node: ast.If) -> None:
         if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
             self.generic_visit(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         if self._deep:
             self.generic_visit(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]  # noqa: N815
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         self.found |= {alias.name for alias in node.names}
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         assert node.level == 0, "imports in this package are absolute"
         assert node.module is not None
         if node.module == "fastworker":
@@ -111,8 +111,10 @@ SYSTEM = {"os", "socket", "signal", "asyncio", "time", "select", "threading", "s
 
 @pytest.mark.parametrize(
     "name",
-    ["answer", "deadline", "envelope", "errors", "forms", "http1", "jsontext", "messages", "orphans"]
-    + ["outputs", "plan", "pool", "settings", "triggers"],
+    [
+        *("answer", "deadline", "envelope", "errors", "forms", "http1", "jsontext", "messages", "orphans"),
+        *("outputs", "plan", "pool", "settings", "triggers"),
+    ],
 )
 def test_a_pure_module_touches_no_system(name):
     """It imports nothing that can block, fork, or read a clock or the environment."""

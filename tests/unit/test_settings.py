@@ -17,7 +17,12 @@ MIB = 2**20
 # name, default, (text, value)..., texts that are wrong
 SECONDS_WRONG = ["0", "-1", "nan", "inf", "-inf", "1e999", "null", "5s", "", "auto"]
 TABLE = [
-    ("workers", None, [("1", 1), ("1024", 1024), ("auto", None), ("AUTO", None)], ["0", "1025", "2.5", "two", "", "off"]),
+    (
+        "workers",
+        None,
+        [("1", 1), ("1024", 1024), ("auto", None), ("AUTO", None)],
+        ["0", "1025", "2.5", "two", "", "off"],
+    ),
     ("spin", None, [("0", 0), ("10000", 10000), ("auto", None)], ["-1", "10001", "0.5", "off"]),
     ("concurrency", 64, [("1", 1), ("4096", 4096)], ["0", "4097", "auto", "null"]),
     ("deadline", 55.0, [("0.5", 0.5), ("57.9", 57.9), (" 7 ", 7.0)], SECONDS_WRONG),
@@ -228,7 +233,7 @@ def test_the_page_of_the_documentation_has_a_row_for_every_option():
     defaults = {
         **{variable(name): str(default) for name, default, *_ in TABLE},
         **{variable(name): f"{default:g}" for name, default, *_ in TABLE if isinstance(default, float)},
-        **{variable(name): str((options()[name].extra or {})["word"]) for name, default, *_ in TABLE if default is None},
+        **{variable(name): (options()[name].extra or {})["word"] for name, default, *_ in TABLE if default is None},
         "FASTWORKER_PRELOAD": "1",
         "FASTWORKER_MAX_BODY": "100MiB",
     }

@@ -1,0 +1,102 @@
+"""linux.py: the numbers that the kernel gives, checked against what was done to a real connection."""
+
+import os
+import select
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from fastworker import linux
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a loopback connection: client, server."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+    with client, server:
+        yield client, server
+
+
+def readable(connection: socket.socket) -> None:
+    """Returns once something has arrived."""
+    waiter = select.poll()
+    waiter.register(connection, select.POLLIN)
+    assert waiter.poll(5000)
+
+
+def test_a_connection_counts_its_bytes(pair):
+    """Both directions, from its first byte on, read or not; acknowledged or not."""
+    client, server = pair
+    before = linux.tcp_info(server)
+    assert (before.received, before.written) == (0, 0)
+    client.sendall(b"x" * 1000)
+    readable(server)
+    server.sendall(b"y" * 70)
+    server.sendall(b"y" * 7)
+    after = linux.tcp_info(server)
+    assert (after.received, after.written) == (1000, 77)
+    assert after.idle_ms < 1000
+
+
+def test_bytes_that_the_client_has_no_room_for_count_as_written(pair):
+    """They are in the kernel's hands: nobody may send them again."""
+    _, server = pair
+    server.setblocking(False)
+    total = 0
+    with pytest.raises(BlockingIOError):
+        while True:
+            total += server.send(b"z" * 100_000)
+    assert total > 0
+    assert linux.tcp_info(server).written == total
+
+
+def test_unread_bytes_are_those_that_nobody_has_taken(pair):
+    """By number, as the supervisor knows its connections."""
+    client, server = pair
+    assert linux.unread_bytes(server.fileno()) == 0
+    client.sendall(b"x" * 300)
+    readable(server)
+    assert linux.unread_bytes(server.fileno()) == 300
+    server.recv(100)
+    assert linux.unread_bytes(server.fileno()) == 200
+
+
+def test_an_entry_of_an_epoll_is_disarmed_from_its_event_to_the_next_arming():
+    """Only one-shot entries that have fired; those that wait, and those of another kind, are armed."""
+    flags = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
+    ours, theirs = socket.socketpair()
+    idle, idle_theirs = socket.socketpair()
+    with ours, theirs, idle, idle_theirs, select.epoll() as epoll:
+        epoll.register(ours, flags)
+        epoll.register(idle, flags)
+        epoll.register(theirs, select.EPOLLIN)
+        assert linux.disarmed(epoll.fileno()) == set()
+        theirs.send(b"x")
+        assert linux.disarmed(epoll.fileno()) == set()
+        assert [number for number, _ in epoll.poll(1, 1)] == [ours.fileno()]
+        assert linux.disarmed(epoll.fileno()) == {ours.fileno()}
+        epoll.modify(ours, flags)
+        assert linux.disarmed(epoll.fileno()) == set()
+
+
+def test_resident_bytes_are_those_of_a_process():
+    """Ours are many; a process that is gone has none."""
+    assert linux.resident_bytes(os.getpid()) > 5 * 2**20
+    assert linux.resident_bytes(2**22 + 1) == 0  # beyond the largest pid there can be
+
+
+def test_the_descriptor_limit_is_what_the_kernel_then_says(monkeypatch):
+    """The soft limit becomes the hard one; where that is endless, a number all the same."""
+    limits = [(1024, 4096)]
+    monkeypatch.setattr(linux.resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(linux.resource, "setrlimit", lambda _, limit: limits.append(limit))
+    assert linux.raise_descriptor_limit() == 4096
+    assert limits[-1] == (4096, 4096)
+    assert linux.raise_descriptor_limit() == 4096
+    assert len(limits) == 2
+    limits.append((1024, linux.resource.RLIM_INFINITY))
+    assert linux.raise_descriptor_limit() == 1 << 20
+    assert limits[-1] == (1 << 20, 1 << 20)
