@@ -111,6 +111,7 @@ class Exchange:
                 conversation.closing = True
                 return False
             self._seat.reading(conversation.number)
+            self._seat.beat()  # a large body may keep this loop busy for long
             conversation.queue.extend(http.receive_data(data))
             if http.take_continue():
                 with contextlib.suppress(OSError):

