@@ -7,13 +7,13 @@ none. Rule: pure; the path to a culprit is looked for only after encoding failed
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 import msgspec
 import orjson
 
-OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
 
 # orjson and msgspec give up at about this depth themselves; a search must end, too, if a value contains
 # itself.
@@ -37,12 +37,14 @@ def encode_json(value: Any, place: str) -> bytes:
 
 
 def _dumps(value: Any) -> bytes:
+    # With numpy's option orjson imports numpy where it is installed: 100 ms, in the middle of an invocation.
+    options = orjson.OPT_UTC_Z | (orjson.OPT_SERIALIZE_NUMPY if "numpy" in sys.modules else 0)
     try:
-        return orjson.dumps(value, _default, OPTIONS)
+        return orjson.dumps(value, _default, options)
     except TypeError as exc:
         if "Dict key must" not in str(exc):
             raise
-        return orjson.dumps(value, _default, OPTIONS | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(value, _default, options | orjson.OPT_NON_STR_KEYS)
 
 
 def _default(value: Any) -> Any:

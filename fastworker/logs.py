@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Literal
 
@@ -148,6 +148,64 @@ class InvocationHandler(logging.Handler):
         if capture is not None:
             fields |= {"function": capture.function, "invocationId": capture.invocation_id}
         write_line(record.levelno, _text_of(record), fields)
+
+
+def log_into_invocations_directly() -> None:
+    """Spare records that nobody but the invocation sees. Called once per worker.
+
+    Building a LogRecord (caller's frame, thread, process, time) takes three quarters of a `logging.info`, and of all
+    that an invocation's `Logs` hold the level and the message. Where any other handler, a filter or a record factory
+    could look at the record, it is built as ever.
+    """
+    logging.Logger._log = _log  # type: ignore[method-assign]
+
+
+_original_log: Final = logging.Logger._log
+
+
+def _log(
+    self: logging.Logger,
+    level: int,
+    msg: object,
+    args: Any,
+    exc_info: Any = None,
+    extra: Mapping[str, object] | None = None,
+    stack_info: bool = False,
+    stacklevel: int = 1,
+) -> None:
+    capture = CURRENT.get()
+    if (
+        capture is not None
+        and capture.is_open
+        and not (exc_info or extra or stack_info)
+        and type(msg) is str
+        and _reaches_only_invocations(self)
+    ):
+        if not args:
+            capture.lines.append(f"{logging.getLevelName(level)}: {msg}")
+            return
+        try:
+            values = args[0] if len(args) == 1 and args[0] and isinstance(args[0], Mapping) else args
+            capture.lines.append(f"{logging.getLevelName(level)}: {msg % values}")
+            return
+        except Exception:  # user code: the long way tells what is wrong with the arguments
+            pass
+    # One level more, for this frame stands between logging's own and the caller's.
+    _original_log(self, level, msg, args, exc_info, extra, stack_info, stacklevel + 1)
+
+
+def _reaches_only_invocations(logger: logging.Logger) -> bool:
+    if logger.filters or logger.disabled or logging.getLogRecordFactory() is not logging.LogRecord:
+        return False
+    at: logging.Logger | None = logger
+    found = False
+    while at is not None:
+        for handler in at.handlers:
+            if type(handler) is not InvocationHandler or handler.level or handler.filters:
+                return False
+            found = True
+        at = at.parent if at.propagate else None
+    return found
 
 
 def write_failed(capture: Capture) -> None:

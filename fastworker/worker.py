@@ -46,7 +46,7 @@ from fastworker.control import (
 from fastworker.errors import FastworkerError, HookError
 from fastworker.exchange import Conversation, Exchange
 from fastworker.inherited import Inherited
-from fastworker.logs import inherit_invocation_in_threads, log, write_traceback
+from fastworker.logs import inherit_invocation_in_threads, log, log_into_invocations_directly, write_traceback
 from fastworker.service import Service
 from fastworker.settings import Settings
 
@@ -129,6 +129,7 @@ class Worker:
         self._service.listen()
         signal.signal(signal.SIGTERM, self._on_sigterm)
         inherit_invocation_in_threads()
+        log_into_invocations_directly()
         for hook in self._app.start_hooks:
             self._run_hook(hook, "on_worker_start")
         self._control.send(WorkerReady(os.getpid()))

@@ -142,3 +142,77 @@ def test_public_names_are_there():
     assert set(fw.__all__) <= set(dir(fw))
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = fw.Nothing
+
+
+@pytest.fixture
+def direct(monkeypatch):
+    """Loggers of a worker: records go into the invocation without being built."""
+    monkeypatch.setattr(logging.Logger, "_log", logging.Logger._log)
+    logs.configure()
+    logs.log_into_invocations_directly()
+    capture = logs.Capture("f", "1")
+    token = logs.CURRENT.set(capture)
+    yield capture
+    logs.CURRENT.reset(token)
+
+
+def send_pytest_away(monkeypatch):
+    """Its own handlers would want records."""
+    ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, logs.InvocationHandler)]
+    monkeypatch.setattr(logging.getLogger(), "handlers", ours)
+
+
+@pytest.mark.parametrize("name", ["", "app", "app.part"])
+def test_direct_lines_are_those_of_records(direct, monkeypatch, name):
+    """Level and formatted message, from any logger, whatever form the arguments have; and no record is built."""
+    send_pytest_away(monkeypatch)
+    monkeypatch.setattr(logging.Logger, "makeRecord", None)
+    log = logging.getLogger(name)
+    log.info("plain %d")
+    log.warning("%s and %s", 1, "two")
+    log.error("%(key)s", {"key": "value"})
+    log.log(logging.CRITICAL, "%s", "odd")
+    assert direct.lines == ["INFO: plain %d", "WARNING: 1 and two", "ERROR: value", "CRITICAL: odd"]
+
+
+def test_direct_lines_keep_tracebacks_and_complaints(direct, monkeypatch):
+    """An exception's traceback, and arguments that do not fit, come as they always did."""
+    send_pytest_away(monkeypatch)
+    try:
+        raise KeyError("lost")
+    except KeyError:
+        logging.exception("caught")
+    logging.info("%d", "no number")
+    assert direct.lines[0].startswith("ERROR: caught\nTraceback")
+    assert "cannot be formatted" in direct.lines[1]
+
+
+@pytest.mark.parametrize("watch", ["handler", "filter", "factory"])
+def test_whoever_else_looks_at_records_gets_them(direct, monkeypatch, watch):
+    """With the caller's file and function, for a handler, a filter or a record factory of the app."""
+    send_pytest_away(monkeypatch)
+    seen = []
+    log = logging.getLogger("watched")
+    if watch == "handler":
+        handler = logging.Handler()
+        handler.emit = seen.append
+        monkeypatch.setattr(log, "handlers", [handler])
+    elif watch == "filter":
+        monkeypatch.setattr(log, "filters", [lambda record: seen.append(record) or True])
+    else:
+        factory = logging.getLogRecordFactory()
+        monkeypatch.setattr(logging, "_logRecordFactory", lambda *a, **k: seen.append(factory(*a, **k)) or seen[0])
+    log.info("hello %s", "there")
+    assert direct.lines == ["INFO: hello there"]
+    assert seen[0].getMessage() == "hello there"
+    assert seen[0].filename == "test_logs.py"
+    assert seen[0].funcName == "test_whoever_else_looks_at_records_gets_them"
+
+
+def test_logger_that_does_not_propagate_stays_out_of_the_invocation(direct, monkeypatch):
+    """What the app has cut off from the root does not come back by the short way."""
+    log = logging.getLogger("cut.off")
+    monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "handlers", [logging.NullHandler()])
+    log.info("secret")
+    assert direct.lines == []
