@@ -14,7 +14,6 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-
 # orjson and msgspec give up at about this depth themselves; a search must end, too, if a value contains
 # itself.
 DEEPEST: Final = 300
