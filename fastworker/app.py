@@ -50,7 +50,7 @@ class App(TriggerDecorators, DataDecorators):
     @overload
     def function(self, name: F) -> F: ...
     @overload
-    def function(self, name: str | None = None, *, deadline: float | None = None) -> Decorator[Any]: ...
+    def function(self, name: str | None = None, *, deadline: float | None = None) -> Decorator[F]: ...
     def function(self, name: Any = None, *, deadline: float | None = None) -> Any:
         """Name a function, limit its time (seconds), or bind it by name alone to `{name}/function.json`.
 
@@ -122,22 +122,21 @@ def _find_app(target: str) -> tuple[App, Path]:
     path = Path(target)
     if path.is_dir():
         path = path / DEFAULT_FILE
-    attribute = None
-    if path.suffix == ".py" or path.is_file():
-        if not path.is_file():
-            raise AppLoadError(target, [
-                f"{path.absolute()} does not exist: write the app there, or name another file, "
-                f"module:attribute or folder"
-            ])  # fmt: skip
+    if path.suffix == ".py" and path.is_file():
         folder = path.absolute().parent
         module = _import(target, folder, lambda: _import_file(path.absolute()))
-    else:
-        module_name, _, attribute = target.partition(":")
-        folder = Path.cwd()
-        module = _import(target, folder, lambda: importlib.import_module(module_name))
-        if module.__file__:
-            folder = Path(module.__file__).absolute().parent
-    return _app_in(target, module, attribute), folder
+        return _app_in(target, module, None), folder
+    module_name, _, attribute = target.partition(":")
+    if path.suffix == ".py" or path.is_file() or not all(part.isidentifier() for part in module_name.split(".")):
+        raise AppLoadError(
+            target,
+            [f"{path.absolute()} does not exist: name a .py file, a folder with {DEFAULT_FILE}, or module:attribute"],
+        )
+    folder = Path.cwd()
+    module = _import(target, folder, lambda: importlib.import_module(module_name))
+    if module.__file__:
+        folder = Path(module.__file__).absolute().parent
+    return _app_in(target, module, attribute or None), folder
 
 
 def _import(target: str, folder: Path, load: Callable[[], types.ModuleType]) -> types.ModuleType:
@@ -146,11 +145,23 @@ def _import(target: str, folder: Path, load: Callable[[], types.ModuleType]) -> 
     try:
         return load()
     except (Exception, SystemExit) as exc:  # user code runs at import, and may raise anything
-        if not isinstance(exc, SystemExit):
+        exc.with_traceback(_of_the_app(exc.__traceback__))
+        if isinstance(exc, SystemExit):
+            what = f"sys.exit({exc.code!r}) was called"
+        else:
             logs.write_traceback(f"importing {target} failed", exc)
-        what = f"sys.exit({exc.code!r}) was called" if isinstance(exc, SystemExit) else f"{type(exc).__name__}: {exc}"
-        what = what.replace("\n", " ")
+            what = traceback.format_exception_only(exc)[-1].strip().replace("\n", " ")
         raise AppLoadError(target, [f"{_place_of_error(exc, folder)}: at import: {what}"]) from exc
+
+
+def _of_the_app(frames: types.TracebackType | None) -> types.TracebackType | None:
+    """A traceback without our own frames and those of the import system, with which each begins."""
+    while frames is not None:
+        file = frames.tb_frame.f_code.co_filename
+        if os.path.dirname(file) != os.path.dirname(__file__) and "importlib" not in file:
+            break
+        frames = frames.tb_next
+    return frames
 
 
 def _import_file(path: Path) -> types.ModuleType:
@@ -173,7 +184,7 @@ def _place_of_error(exc: BaseException, folder: Path) -> str:
     """`file:line` of the user's code that raised: the deepest frame below the app's folder, else the deepest."""
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{exc.filename}:{exc.lineno}"
-    frames = [f for f in traceback.extract_tb(exc.__traceback__) if not f.filename.startswith("<frozen ")]
+    frames = traceback.extract_tb(exc.__traceback__)
     own = [f for f in frames if f.filename.startswith(str(folder) + os.sep)]
     for frame in reversed(own or frames):
         if os.path.dirname(frame.filename) != os.path.dirname(__file__):
@@ -224,9 +235,8 @@ def assemble(app: App, root: Path) -> tuple[dict[str, Function], HostConfig, lis
         first = taken.setdefault(name.lower(), declaration)
         if first is not declaration:
             problems.append(
-                f"{declaration.where}: two functions are named {name!r} (the other: {first.where}); names "
-                f"are compared "
-                f"ignoring case, rename one by @app.function(name=...)"
+                f"{declaration.where}: two functions are named {name!r} (the other: {first.where}); names are "
+                f"compared ignoring case, rename one by @app.function(name=...)"
             )
         function, found = _complete(declaration, app, root)
         problems += found
@@ -249,9 +259,8 @@ def _complete(declaration: Declaration, app: App, root: Path) -> tuple[Function 
         except FileNotFoundError:
             return None, [
                 *declaration.problems,
-                f"{declaration.where}: function {declaration.function_name!r} has no binding decorators, "
-                f"and {path} does "
-                f"not exist: add a trigger decorator, or the file, or correct the name",
+                f"{declaration.where}: function {declaration.function_name!r} has no binding decorators, and {path} "
+                f"does not exist: add a trigger decorator, or the file, or correct the name",
             ]
         except ConfigFileError as exc:
             return None, [*declaration.problems, str(exc)]
@@ -262,10 +271,8 @@ def _raw_http_problems(function: Function, host: HostConfig, where: str) -> list
     if host.http_shape == "envelope" or not is_http_only(function.bindings):
         return []
     return [
-        f"{where}: function {function.name!r} has http bindings only, and with {host.http_shape_key} in "
-        f"host.json the "
-        f"host sends plain HTTP to it, which this version does not serve: take {host.http_shape_key} out "
-        f"(use a plain "
+        f"{where}: function {function.name!r} has http bindings only, and with {host.http_shape_key} in host.json the "
+        f"host sends plain HTTP to it, which this version does not serve: take {host.http_shape_key} out (use a plain "
         f"customHandler section), or give the function another binding"
     ]
 

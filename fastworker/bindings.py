@@ -187,8 +187,7 @@ def name_problems(bindings: Iterable[Binding], extra_types: Iterable[str] = ()) 
         first = seen.setdefault(binding.name.lower(), binding)
         if first is not binding:
             problems.append(
-                f"{binding.where}: two bindings are named {binding.name!r} (the other: {first.where}); "
-                f"names are "
+                f"{binding.where}: two bindings are named {binding.name!r} (the other: {first.where}); names are "
                 f"compared ignoring case, rename one"
             )
         if binding.is_trigger:
@@ -213,12 +212,12 @@ def _name_problems_of_one(binding: Binding) -> list[str]:
     suggestion = suggestion[:1].lower() + suggestion[1:]
     if "_" in name and BINDING_NAME.fullmatch(suggestion):
         return [
-            f"{binding.where}: the binding name {name!r} has an underscore, which the host refuses: "
-            f"call it {suggestion!r}, here and in the handler's arguments"
+            f"{binding.where}: the binding name {name!r} has an underscore, which the host refuses: call it "
+            f"{suggestion!r}, here and in the handler's arguments"
         ]
     return [
-        f"{binding.where}: the binding name {name!r} is illegal: a letter, then up to 127 letters and digits"
-        f" (or {RETURN!r} for an output)"
+        f"{binding.where}: the binding name {name!r} is illegal: a letter, then up to 127 letters and digits (or "
+        f"{RETURN!r} for an output)"
     ]
 
 
@@ -230,15 +229,14 @@ def _type_problems(binding: Binding, known: Iterable[str]) -> list[str]:
         near = get_close_matches(binding.key, list(known), n=1)
         hint = f"did you mean {KINDS[near[0]].type!r}?" if near and near[0] in KINDS else "check its spelling"
         return [
-            f"{binding.where}: binding {binding.name!r}: unknown binding type {binding.type!r}: {hint} (a "
-            f"new "
+            f"{binding.where}: binding {binding.name!r}: unknown binding type {binding.type!r}: {hint} (a new "
             f"extension's type is made known by fastworker.App(extra_binding_types=[...]))"
         ]
     if binding.direction not in kind.directions:
         allowed = " or ".join(sorted(kind.directions))
         return [
-            f"{binding.where}: binding {binding.name!r}: a {kind.type} binding has direction {allowed}, "
-            f"not {binding.direction!r}"
+            f"{binding.where}: binding {binding.name!r}: a {kind.type} binding has direction {allowed}, not "
+            f"{binding.direction!r}"
         ]
     if kind.output == "http" and binding.type != "http":
         return [f'{binding.where}: the type {binding.type!r} must be spelt "http" (protocol 4.3)']
@@ -326,7 +324,7 @@ TIME_SPAN: Final = re.compile(r"(-)?(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})
 
 def parse_time_span_s(text: Any) -> float | None:
     """Seconds of `functionTimeout`: a .NET time span, or None for no limit (absent, or -1)."""
-    if text is None or text in {-1, "-1"}:
+    if text is None or (isinstance(text, int | str) and text in {-1, "-1"}):
         return None
     match = TIME_SPAN.fullmatch(text) if isinstance(text, str) else None
     if match is None:

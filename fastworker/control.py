@@ -61,6 +61,8 @@ class Exited(Message):
 class WorkerReady(Message):
     """Start hooks have run; the worker is about to wait on the shared epoll."""
 
+    pid: int
+
 
 class WorkerFailed(Message):
     """The worker cannot start (its import or a start hook failed) and is about to exit."""

@@ -71,7 +71,7 @@ def explain(exc: Exception) -> tuple[str, str]:
         return "", f"expected base64: {exc}"
     message, _, path = str(exc).partition(" - at `$")
     if not isinstance(exc, msgspec.ValidationError):
-        message = f"expected JSON, but {message[:1].lower()}{message[1:]}"
+        return "", f"expected JSON: {message}"
     return path.rstrip("`"), f"{message[:1].lower()}{message[1:]}"
 
 

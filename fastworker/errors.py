@@ -43,8 +43,8 @@ class PortInUseError(FastworkerError):
     exit_code = 4
 
 
-class CrashLoopError(FastworkerError):
-    """No worker can be started any more."""
+class HookError(FastworkerError):
+    """A start or stop hook of the app failed; the exit code is that of a server none of whose workers can start."""
 
     exit_code = 5
 

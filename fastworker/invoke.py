@@ -24,6 +24,8 @@ from fastworker.plan import Function
 # Stands for a member of `Data` that did not come; decoders treat it like a null.
 ABSENT: Final = msgspec.Raw(b"null")
 
+LONGEST_DETAIL: Final = 2000
+
 
 class Rejected(Exception):  # noqa: N818 - an outcome, not an error of ours
     """The invocation ends before its handler is called; `answer` is what the host gets."""
@@ -37,8 +39,8 @@ class Rejected(Exception):  # noqa: N818 - an outcome, not an error of ours
 class Invocation:
     """A handler's call in the making.
 
-    A worker that cancels an async invocation at its deadline sets `expired` first: that tells this
-    cancellation from any other. `error` is what went wrong, for testing.py.
+    A worker that interrupts an invocation at its deadline sets `expired` first: that tells this interruption
+    from any other. `error` is what went wrong, for testing.py.
     """
 
     __slots__ = ("arguments", "capture", "deadline", "error", "expired", "function", "id", "outs")
@@ -72,7 +74,7 @@ def begin(
         for name, decode in function.decoders:
             arguments[name] = decode(data.get(name, ABSENT), envelope)
         for name in function.outs:
-            arguments[name] = Out[Any]()
+            arguments[name] = Out()
         if function.context_argument is not None:
             arguments[function.context_argument] = Context(
                 function.name, invocation_id, deadline, Metadata(envelope.Metadata), traceparent
@@ -118,10 +120,13 @@ async def run_async(invocation: Invocation) -> Answer:
         return _answer(invocation, result)
     except DeadlineExceeded:
         return expire(invocation)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as exc:
         if invocation.expired:
             return expire(invocation)
-        raise
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return _unsuccessful(invocation, exc)  # user code cancelled itself, or awaited what was cancelled
     except GeneratorExit:  # the coroutine is being closed: it must end here
         raise
     except BaseException as exc:  # user code: any failure becomes this invocation's answer
@@ -134,7 +139,7 @@ def _answer(invocation: Invocation, result: Any) -> Answer:
     """The 200 for what the handler set and returned. Raises UnencodableError."""
     function, arguments = invocation.function, invocation.arguments
     values = {name: arguments[name]._value for name in function.outs}
-    if type(result) is Result:
+    if isinstance(result, Result):
         _check_names(function, result.outputs)
         values.update(result.outputs)
         result = result.value
@@ -166,13 +171,14 @@ def _check_names(function: Function, outputs: dict[str, Any]) -> None:
 
 def _warn_of_lost_return(invocation: Invocation, result: Any) -> None:
     invocation.capture.lines.append(
-        f"WARNING: the return value (a {type(result).__name__}) goes nowhere: {invocation.function.name!r} "
-        f"has neither "
-        f"an http output nor one named $return"
+        f"WARNING: the return value (a {type(result).__name__}) goes nowhere: {invocation.function.name!r} has "
+        f"neither an http output nor one named $return"
     )
 
 
 def _unsuccessful(invocation: Invocation, exc: BaseException) -> Answer:
+    if invocation.expired:  # whatever the handler raised instead when it was interrupted
+        return expire(invocation)
     if isinstance(exc, RequestError):
         invocation.error = exc
         return _refused(invocation, exc)
@@ -189,7 +195,7 @@ def _refused(invocation: Invocation, exc: RequestError) -> Answer:
             return Answer(200, render_answer({}, invocation.capture.lines, encoded))
         return Answer(200, render_answer({function.http_output: encoded}, invocation.capture.lines, None))
     logs.write_failed(invocation.capture)
-    return problem(exc.status, exc.detail, function=function.name, invocation_id=invocation.id)
+    return _problem(invocation, exc.status, exc.detail)
 
 
 def _failed(invocation: Invocation, exc: BaseException) -> Answer:
@@ -200,9 +206,9 @@ def _failed(invocation: Invocation, exc: BaseException) -> Answer:
         detail = str(exc)
         logs.write_error(invocation.capture, detail)
     else:
-        detail = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        detail = _described(exc)
         logs.write_exception(invocation.capture, "the handler raised", exc)
-    return problem(500, detail, function=invocation.function.name, invocation_id=invocation.id)
+    return _problem(invocation, 500, detail)
 
 
 def expire(invocation: Invocation) -> Answer:
@@ -210,9 +216,18 @@ def expire(invocation: Invocation) -> Answer:
     invocation.error = DeadlineExceeded()
     logs.write_failed(invocation.capture)
     limit_s = (invocation.deadline.soft_ns - invocation.deadline.sent_ns) / 1e9
-    return problem(
-        504,
-        f"the deadline of {limit_s:g} s passed while the function ran",
-        function=invocation.function.name,
-        invocation_id=invocation.id,
-    )
+    return _problem(invocation, 504, f"the deadline of {limit_s:g} s passed while the function ran")
+
+
+def _problem(invocation: Invocation, status: int, detail: str) -> Answer:
+    # The detail may quote user data: a lone surrogate in it cannot be encoded, and nobody reads megabytes.
+    readable = detail[:LONGEST_DETAIL].encode("utf-8", "backslashreplace").decode()
+    return problem(status, readable, function=invocation.function.name, invocation_id=invocation.id)
+
+
+def _described(exc: BaseException) -> str:
+    try:
+        text = str(exc)
+    except Exception:  # user code: an exception's own __str__
+        text = "(its __str__ failed)"
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

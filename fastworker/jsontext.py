@@ -31,7 +31,7 @@ def encode_json(value: Any, place: str) -> bytes:
     except (TypeError, ValueError, RecursionError, OverflowError) as exc:
         raise UnencodableError(_explain(value, place, exc)) from exc
     # Encoders write NaN as null, without a word; so only a text with a null in it can hide one.
-    if b"null" in text:
+    if b"null" in text and _has_nan(value):
         _refuse_nan(value, place)
     return text
 
@@ -92,6 +92,25 @@ def _explain(value: Any, place: str, cause: Exception) -> str:
         else:
             return f"{place}: a value of type {_type_name(value)} cannot be encoded as JSON: {cause}"
     return f"{place[:200]}...: nested too deeply, or contains itself"
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether there is a float that JSON cannot hold; without paths, for large values with an honest null in them."""
+    stack = [value]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, float):
+            if not math.isfinite(current):
+                return True
+        elif isinstance(current, list | tuple):
+            stack.extend(current)
+        elif isinstance(current, dict):
+            stack.extend(current.values())
+        elif type(current).__module__ == "numpy":
+            stack.append(current.tolist())
+        elif not isinstance(current, str | int | None):
+            stack.extend(child for _, child in _children(current))
+    return False
 
 
 def _refuse_nan(value: Any, place: str) -> None:

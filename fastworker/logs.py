@@ -95,6 +95,11 @@ def configure(level: str = "info", format: Format = "text") -> None:  # noqa: A0
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
+def is_configured() -> bool:
+    """Whether records of an invocation reach it already."""
+    return any(isinstance(handler, InvocationHandler) for handler in logging.getLogger().handlers)
+
+
 class InvocationHandler(logging.Handler):
     """Appends records to the current invocation's lines; without one, writes them out."""
 

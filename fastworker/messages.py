@@ -13,13 +13,13 @@ import msgspec
 
 from fastworker.envelope import (
     DECODE_ERRORS,
+    NULL,
+    QUOTE,
     Conversion,
     Decoder,
     Envelope,
     Json,
     conversion,
-    decode_any,
-    decode_members,
     decode_str,
     explain,
     wrong,
@@ -50,13 +50,15 @@ class HttpData(msgspec.Struct):
 
 
 _decode_http = msgspec.json.Decoder(HttpData).decode
+decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+decode_identities = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 def read_http(name: str, raw: msgspec.Raw) -> HttpData:
     """The request object: an object, or (early hosts) a string with its JSON text. Raises RequestError (400)."""
     try:
         source: Json = raw
-        if memoryview(raw)[0] == ord('"'):
+        if memoryview(raw)[0] == QUOTE:
             source = decode_str(raw)
         return _decode_http(source)
     except DECODE_ERRORS as exc:
@@ -148,8 +150,7 @@ class Request(Generic[T]):
         """Header fields."""
         if self._headers is None:
             fields = {}
-            for name, raw in self._members("Headers", self._data.Headers).items():
-                value = decode_any(raw)
+            for name, value in self._members("Headers", self._data.Headers).items():
                 fields[name] = [str(v) for v in value] if isinstance(value, list) else [str(value)]
             self._headers = Headers(fields)
         return self._headers
@@ -163,7 +164,10 @@ class Request(Generic[T]):
     @property
     def identities(self) -> list[dict[str, Any]]:
         """Claims identities of the caller (protocol 2.4)."""
-        return cast("list[dict[str, Any]]", decode_any(self._data.Identities))
+        try:
+            return decode_identities(self._data.Identities)
+        except DECODE_ERRORS as exc:
+            raise wrong(f"Data.{self._name}.Identities", exc) from None
 
     @property
     def body(self) -> T:
@@ -219,10 +223,15 @@ class Request(Generic[T]):
 
     def _read_payload(self) -> builtins.bytes | str | None:
         raw = self._data.Body
-        if isinstance(raw, msgspec.UnsetType) or builtins.bytes(memoryview(raw)[:4]) == b"null":
+        if isinstance(raw, msgspec.UnsetType):
             return None
         try:
-            text = decode_str(raw) if memoryview(raw)[0] == ord('"') else str(raw, "utf-8")
+            if memoryview(raw)[0] == QUOTE:
+                text = decode_str(raw)
+            else:  # no host sends anything but a string; what hand-written envelopes hold is the text of a body
+                text = str(raw, "utf-8")
+                if text == NULL:
+                    return None
             if self._is_binary():
                 return binascii.a2b_base64(text, strict_mode=True)
         except DECODE_ERRORS as exc:
@@ -239,15 +248,15 @@ class Request(Generic[T]):
         return content_type.startswith(("application/octet-stream", "multipart/"))
 
     def _strings(self, member: str, raw: msgspec.Raw) -> dict[str, str]:
-        values = ((name, decode_any(value)) for name, value in self._members(member, raw).items())
+        values = self._members(member, raw).items()
         return {name: value if isinstance(value, str) else str(value) for name, value in values if value is not None}
 
-    def _members(self, member: str, raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    def _members(self, member: str, raw: msgspec.Raw) -> dict[str, Any]:
         try:
             source: Json = raw
-            if memoryview(raw)[0] == ord('"'):  # early hosts: the text of an object
+            if memoryview(raw)[0] == QUOTE:  # early hosts: the text of an object
                 source = decode_str(raw)
-            return decode_members(source)
+            return decode_object(source)
         except DECODE_ERRORS as exc:
             raise wrong(f"Data.{self._name}.{member}", exc) from None
 
@@ -285,7 +294,7 @@ def request_decoder(name: str, body_type: Any, type_name: str) -> Decoder:
     convert = body_conversion(body_type, type_name)
 
     def decode(raw: msgspec.Raw, envelope: Envelope) -> Request[Any]:
-        request = Request[Any](name, read_http(name, raw))
+        request: Request[Any] = Request(name, read_http(name, raw))
         request._body = convert(request)
         return request
 

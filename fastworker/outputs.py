@@ -155,8 +155,8 @@ def _http_named(place: str) -> Encoder:
         body, content_type = _http_body(response, place)
         if isinstance(body, bytes):
             raise UnencodableError(
-                f"{place}.body: the host cannot pass on bytes here; name the http output {RETURN!r} "
-                f"(status 200 and no headers then), or {RAW_HTTP}"
+                f"{place}.body: the host cannot pass on bytes here; name the http output {RETURN!r} (status 200 and "
+                f"no headers then), or {RAW_HTTP}"
             )
         members: dict[str, Any] = {"statusCode": response.status_code}
         if body is not None:
@@ -175,8 +175,7 @@ def _http_return(place: str) -> Encoder:
         if isinstance(body, bytes):
             if not _is_bare(response):
                 raise UnencodableError(
-                    f"{place}.body: the host passes on bytes with status 200 and without headers only; "
-                    f"leave those "
+                    f"{place}.body: the host passes on bytes with status 200 and without headers only; leave those "
                     f"out, or {RAW_HTTP}"
                 )
             return base64_fragment(body)
@@ -222,8 +221,8 @@ def _http_body(response: Response, place: str, *, may_be_bytes: bool = False) ->
         if may_be_bytes:
             return body.encode(), content_type
         raise UnencodableError(
-            f"{place}.body: the host would re-format {body!r}, which it takes for a date; send it as JSON, "
-            f"or {RAW_HTTP}"
+            f"{place}.body: the host would re-format {body!r}, which it takes for a date; send it as JSON, or "
+            f"{RAW_HTTP}"
         )
     return body, content_type
 

@@ -66,9 +66,8 @@ def make_function(
     where = declaration.where
     if not FUNCTION_NAME.fullmatch(name) or name.lower() == "host":
         problems.append(
-            f"{where}: the function name {name!r} is illegal: a letter, then up to 127 letters, digits, '-' "
-            f"and '_',"
-            f" and not 'host'; give another by @app.function(name=...)"
+            f"{where}: the function name {name!r} is illegal: a letter, then up to 127 letters, digits, '-' and '_', "
+            f"and not 'host'; give another by @app.function(name=...)"
         )
     deadline_s = declaration.deadline_s
     if deadline_s is not None and not (0 < deadline_s < math.inf):
@@ -129,8 +128,7 @@ def read_signature(handler: Handler, function_name: str) -> Signature:
     plain = unwrapped(handler)
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         return Signature(where, None, None, [
-            f"{where}: function {function_name!r} is a generator, and streaming is not supported yet: "
-            f"return the "
+            f"{where}: function {function_name!r} is a generator, and streaming is not supported yet: return the "
             f"whole body instead of yielding it"
         ])  # fmt: skip
     try:
@@ -138,14 +136,12 @@ def read_signature(handler: Handler, function_name: str) -> Signature:
         hints = typing.get_type_hints(plain, include_extras=True)
     except Exception as exc:  # user code: annotations are evaluated, and may raise anything
         return Signature(where, None, None, [
-            f"{where}: function {function_name!r}: its annotations cannot be evaluated "
-            f"({type(exc).__name__}: {exc}); "
+            f"{where}: function {function_name!r}: its annotations cannot be evaluated ({type(exc).__name__}: {exc}); "
             f"the names in them must be defined at module level"
         ])  # fmt: skip
     problems = [
-        f"{where}: function {function_name!r}: argument {p.name!r} is of the kind {p.kind.description!r}; "
-        f"bindings are "
-        f"passed by name, so list them one by one (a wrapper keeps them with functools.wraps)"
+        f"{where}: function {function_name!r}: argument {p.name!r} is of the kind {p.kind.description!r}; bindings "
+        f"are passed by name, so list them one by one (a wrapper keeps them with functools.wraps)"
         for p in parameters
         if p.kind not in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}
     ]
@@ -180,9 +176,8 @@ class _Arguments:
             elif parameter.default is parameter.empty and not _is_variadic(parameter):
                 names = ", ".join(repr(b.name) for b in bindings if b.name != RETURN)
                 self._problem(
-                    f"argument {name!r} has no binding (bindings: {names or 'none'}); add one of that name, "
-                    f"rename the "
-                    f"argument, or annotate it fastworker.Context"
+                    f"argument {name!r} has no binding (bindings: {names or 'none'}); add one of that name, rename "
+                    f"the argument, or annotate it fastworker.Context"
                 )
         elif binding.is_output and not binding.is_input:
             if annotation is parameter.empty or annotation is Out or typing.get_origin(annotation) is Out:
@@ -194,8 +189,7 @@ class _Arguments:
                 )
         elif annotation is Out or typing.get_origin(annotation) is Out:
             self._problem(
-                f"argument {name!r} is annotated Out, but its binding ({binding.type}, {binding.where}) is "
-                f"an input: "
+                f"argument {name!r} is annotated Out, but its binding ({binding.type}, {binding.where}) is an input: "
                 f"annotate it with the type of its value"
             )
         else:
@@ -214,16 +208,14 @@ class _Arguments:
             if any(m is Result or typing.get_origin(m) is Result for m in (returns, *members)):
                 return
             self._problem(
-                f"the output {binding.name!r} ({binding.type}, {binding.where}) is no argument: add "
-                f"`{binding.name}: fastworker.Out[...]`, or annotate the handler `-> fastworker.Result` and "
-                f"return "
-                f"Result(..., {binding.name}=...)"
+                f"the output {binding.name!r} ({binding.type}, {binding.where}) is no argument: add `{binding.name}: "
+                f"fastworker.Out[...]`, or annotate the handler `-> fastworker.Result` and return Result(..., "
+                f"{binding.name}=...)"
             )
         else:
             self._problem(
-                f"the {binding.type} binding {binding.name!r} ({binding.where}) is no argument: add "
-                f"`{binding.name}: ...` "
-                f"to the handler"
+                f"the {binding.type} binding {binding.name!r} ({binding.where}) is no argument: add `{binding.name}: "
+                f"...` to the handler"
             )
 
     def _problem(self, text: str) -> None:

@@ -311,10 +311,9 @@ class Pool:
             while len(self._workers) < self.slots and len(staying) < self.size and now >= self._retry_at:
                 staying.append(self._fork(now, actions))
         elif len(ready) > self.size:
-            slot = next((slot for slot, worker in self._workers.items() if self._replaceable(worker)), None)
-            if slot is None:
-                slot = next(slot for slot, worker in self._workers.items() if worker.state is WorkerState.READY)
-            self._retire(slot, self._workers[slot], now, actions)
+            surplus = [slot for slot, worker in self._workers.items() if worker.state is WorkerState.READY]
+            surplus.sort(key=lambda slot: not self._replaceable(self._workers[slot]))
+            self._retire(surplus[0], self._workers[surplus[0]], now, actions)
         elif (
             len(staying) == len(ready) == len(self._workers) == self.size
             and any(map(self._replaceable, ready))

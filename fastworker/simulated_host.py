@@ -161,8 +161,8 @@ def _written(binding: Binding, value: Any) -> Any:
         return _readable(value)
     if isinstance(value, str) and binding.output_form == "collector" and value.lstrip()[:1] in {"{", "["}:
         value = json.loads(value)
-    if isinstance(value, list) and binding.output_form == "collector":
-        messages = [v if isinstance(v, str) else json.dumps(v, indent=2) for v in value]
+    if binding.output_form == "collector" and value is not None:
+        messages = [_message(v) for v in (value if isinstance(value, list) else [value])]
         return messages[0] if len(messages) == 1 else messages
     return value
 
@@ -174,6 +174,11 @@ def _from_base64(text: str) -> bytes | None:
         return base64.b64decode(packed, validate=True)
     except binascii.Error:
         return None
+
+
+def _message(value: Any) -> str:
+    """.NET's text of an element: objects indented, `True`, numbers as they are."""
+    return value if isinstance(value, str) else str(value) if isinstance(value, bool) else json.dumps(value, indent=2)
 
 
 def _with_dates(value: Any) -> Any:

@@ -12,6 +12,7 @@ import random
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
@@ -138,6 +139,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             # Leaves a note for the loop, which also keeps it while it is not running.
             signal.signal(number, lambda number, _: self._loop.call_soon_threadsafe(self._on_signal, number))
+        self._loop.set_exception_handler(self._on_defect)
         self._acceptor.start()
         self._step(pool.Tick())
         self._loop.call_soon(self._scan)
@@ -187,7 +189,7 @@ class Supervisor:
                     self._stop_zygote(generation)
                     self._step(pool.ZygoteGone(generation, exit_code, cause))
                 case Forked(slot, pid):
-                    self._forked(slot, pid)
+                    self._forked(slot, self._workers[slot], pid)
                 case Exited(slot, pid, status):
                     self._worker_gone(slot, pid, status)
 
@@ -223,8 +225,10 @@ class Supervisor:
         self._loop.add_reader(ours.fileno(), self._hear_worker, slot, worker)
         self._zygotes[generation].control.send(ForkWorker(slot), theirs.fileno())
 
-    def _forked(self, slot: int, pid: int) -> None:
-        worker = self._workers[slot]
+    def _forked(self, slot: int, worker: _Worker, pid: int) -> None:
+        """Told by the zygote, or by the worker itself if that is faster."""
+        if worker.pid:
+            return
         worker.pid = pid
         if worker.theirs is not None:
             worker.theirs.close()
@@ -256,7 +260,8 @@ class Supervisor:
             case CloseConnection(number, linger):
                 self._connections.dropped(number, slot)
                 self._acceptor.close(number, linger=linger)
-            case WorkerReady():
+            case WorkerReady(pid):
+                self._forked(slot, worker, pid)
                 worker.beat_ns = time.monotonic_ns()
                 if self._settings.max_requests is not None:
                     worker.request_limit = int(self._settings.max_requests * random.uniform(0.8, 1.2)) or 1
@@ -293,9 +298,9 @@ class Supervisor:
         taken = [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
         if not expected and worker.failure is None and worker.death is None:
             log.error("worker.died", slot=slot, pid=pid, cause=_cause(status), invocations=len(taken))
+        self._connections.forget_holder(slot)
         for number in taken:
             self._settle_orphan(number, death)
-        self._connections.forget_holder(slot)
         if not expected:
             self._audits.append(Audit(self._shared, self._board, self._connections, self._workers))
 
@@ -356,7 +361,8 @@ class Supervisor:
             soft_ns = row.deadline_ns - self._grace_ns
             if row.inline and soft_ns - now_ns < SCAN_S * 1e9 and worker.warned_ns != row.deadline_ns:
                 worker.warned_ns = row.deadline_ns
-                self._loop.call_later(max(0, soft_ns - now_ns) / 1e9, self._warn, slot, worker)
+                # uvloop rounds to milliseconds, and the worker takes a signal that comes too early for a stray one.
+                self._loop.call_later(max(0, soft_ns - now_ns) / 1e9 + 0.001, self._warn, slot, worker)
             if now_ns >= row.deadline_ns and now_ns >= self._spared_until_ns and not worker.pictured:
                 self._end_overdue(slot, worker)
         elif now_ns - worker.beat_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns:
@@ -453,6 +459,17 @@ class Supervisor:
         for slot in list(self._workers):
             self._kill(slot, death)
         self._step(pool.StopAsked())
+
+    def _on_defect(self, _: object, context: dict[str, object]) -> None:
+        """An exception of our own: better an end that the host can see than a server that half works.
+
+        Nobody survives the supervisor, so there is nobody to tell.
+        """
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            write_traceback("the supervisor failed", error)
+        print(f"fastworker: the supervisor failed: {error or context.get('message')}", file=sys.stderr, flush=True)
+        os._exit(1)
 
     def _step(self, event: pool.Event) -> None:
         for action in self._pool.step(time.monotonic(), event):

@@ -74,7 +74,8 @@ class TestClient:
             raise AppLoadError(str(folder), problems)
         self._app = app
         self._raise_errors = raise_errors
-        logs.configure()
+        if not logs.is_configured():
+            logs.configure()
 
     def __enter__(self) -> Self:
         for hook in self._app.start_hooks:

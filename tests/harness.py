@@ -62,21 +62,35 @@ def request_bytes(path: str, body: bytes, *, invocation_id: str | None = None, c
         f"User-Agent: Azure-Functions-Host/4.1037.0.0\r\nContent-Type: application/json; charset=utf-8\r\n"
     )
     if chunked:
-        return f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunk + b"0\r\n\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class HostConnection:
-    """One keep-alive connection of the host's HTTP client."""
+    """One keep-alive connection of the host's HTTP client.
+
+    `invoke` and `post` connect again after a response with `Connection: close`, as every such client does.
+    """
 
     def __init__(self, port: int, timeout_s: float = 15.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s * PATIENCE)
+        self._port = port
+        self._timeout_s = timeout_s * PATIENCE
+        self._connect()
+
+    def _connect(self) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=self._timeout_s)
         self._left = b""
+        self._closes = False
 
     def invoke(self, function: str, job: Any = None, *, invocation_id: str | None = None) -> Response:
         return self.post(f"/{function}", envelope(job), invocation_id=invocation_id)
 
     def post(self, path: str, body: bytes, *, invocation_id: str | None = None, chunked: bool = True) -> Response:
+        if self._closes:
+            assert self.at_end()
+            self.close()
+            self._connect()
         self.send(request_bytes(path, body, invocation_id=invocation_id, chunked=chunked))
         return self.receive()
 
@@ -92,6 +106,7 @@ class HostConnection:
         matched = re.fullmatch(r"HTTP/1\.1 (\d{3}) .+", status_line)
         assert matched, status_line
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        self._closes = headers.get("connection") == "close"
         if matched[1] == "100":
             return Response(100, headers, b"")
         length = 0 if head else int(headers["content-length"])
@@ -103,7 +118,7 @@ class HostConnection:
     @property
     def quiet(self) -> bool:
         """Nothing more has come: every request had exactly one answer."""
-        return not self._left and not select.select([self.socket], [], [], 0)[0]
+        return not self._left and (self._closes or not select.select([self.socket], [], [], 0)[0])
 
     def at_end(self) -> bool:
         """The server has closed the connection in good order."""
@@ -128,10 +143,12 @@ class HostConnection:
 class Server:
     """`fastworker serve` as a process of its own, with its output."""
 
-    def __init__(self, *arguments: str, cwd: Path = APPS, app: str = "scenarios:app", **settings: object) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path = APPS, app: str = "scenarios:app", port: int = 0, **settings: object
+    ) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("FASTWORKER_", "FUNCTIONS_"))}
         environ |= {f"FASTWORKER_{name.upper()}": str(value) for name, value in settings.items()}
-        self.port = free_port()
+        self.port = port or free_port()
         environ["FUNCTIONS_CUSTOMHANDLER_PORT"] = str(self.port)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fastworker", "serve", app, *arguments],

@@ -122,3 +122,60 @@ def clean_up(job: Any) -> None:
             time.sleep(0.01)
     finally:
         print("cleaned up", flush=True)
+
+
+@function
+def stubborn_for(job: float) -> None:
+    """Ignores its deadline for `job` seconds."""
+    until = time.monotonic() + job
+    while time.monotonic() < until:
+        try:
+            while time.monotonic() < until:
+                pass
+        except BaseException:
+            pass
+
+
+appended: list[str] = []
+
+
+@function
+def append(job: str) -> None:
+    appended.append(job)
+
+
+@function
+def appended_so_far(job: Any) -> Any:
+    return [appended]
+
+
+@app.function(deadline=0.1)
+@function
+def impatient(job: float) -> None:
+    time.sleep(job)
+
+
+@function
+def remaining(job: float, ctx: fw.Context) -> Any:
+    first = ctx.remaining()
+    time.sleep(job)
+    return [[first, ctx.remaining()]]
+
+
+@function
+def end_at(job: float, ctx: fw.Context) -> Any:
+    """Ends `job` seconds after the host sent the request, as near as can be."""
+    until = time.monotonic() + job - (0.05 - ctx.remaining())
+    while time.monotonic() < until:
+        pass
+    return [{"in": "time"}]
+
+
+@function
+def hoard(job: int) -> Any:
+    """Keeps `job` MiB for ever."""
+    hoarded.append(bytearray(job * 2**20))
+    return [os.getpid()]
+
+
+hoarded: list[bytearray] = []

@@ -1,6 +1,6 @@
-"""The documentation's `order` function in its own layout: the bindings stand in order/function.json.
+"""The documentation's `order` function in its own layout: host.json and order/function.json bind it, by name.
 
-Serve it with `fastworker serve docs/examples/order/classic`.
+Serve it with `cd docs/examples/order && fastworker serve by_name:app`.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """The documentation's `order` function: an http request becomes a queue message.
 
-Serve it with `fastworker serve docs/examples/order/decorators`.
+Serve it with `fastworker serve docs/examples/order`; by_name.py is the same without decorators.
 """
 
 import logging

@@ -1,0 +1,163 @@
+"""From a whole request to its answer: which function, until when, and run how.
+
+Called by exchange.py for every request; runs invocations (invoke.py) inline, as tasks or in threads.
+Rule: knows no connection and moves no bytes. Everything that it refuses, it refuses before user code runs.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+from fastworker.answer import Answer, problem
+from fastworker.app import Function, LoadedApp
+from fastworker.board import Board, Seat
+from fastworker.deadline import Deadline, deadline_from, limit_s
+from fastworker.http1 import Request
+from fastworker.interrupt import MainThread, OtherThread
+from fastworker.invoke import Invocation, Rejected, begin, expire, run_async, run_sync
+from fastworker.settings import Settings
+
+INVOCATION_ID = b"x-azure-functions-invocationid"
+ALIVE = Answer(200, b'{"status":"ready"}')
+# Lasts about as long as a host takes to start the next process.
+RETRY_AFTER = ((b"Retry-After", b"1"),)
+ALLOW_POST = ((b"Allow", b"POST"),)
+
+
+class Call(NamedTuple):
+    """A request with its function and its deadline. `waited_ms`: how long it lay in its socket."""
+
+    request: Request
+    function: Function | None
+    deadline: Deadline
+    waited_ms: int
+    invocation_id: bytes
+
+    @property
+    def id(self) -> str:
+        return self.invocation_id.decode("latin-1")
+
+    @property
+    def limit_s(self) -> float:
+        return (self.deadline.soft_ns - self.deadline.sent_ns) / 1e9
+
+
+class Service:
+    """The functions of one worker. `in_flight` are the invocations that run beside others."""
+
+    def __init__(self, app: LoadedApp, settings: Settings, board: Board, seat: Seat) -> None:
+        self.in_flight: set[asyncio.Future[Answer]] = set()
+        self._functions = app.functions
+        self._board = board
+        self._seat = seat
+        self._grace_ns = int(settings.grace * 1e9)
+        self._longest_ns = int(settings.deadline * 1e9)
+        self._main_thread = MainThread()
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="fastworker")
+        self._routes: dict[bytes, tuple[Function | None, int]] = {}
+        for function in app.functions.values():
+            seconds = limit_s(
+                own_s=function.deadline_s,
+                server_s=settings.deadline,
+                host_timeout_s=app.host.function_timeout_s,
+                grace_s=settings.grace,
+            )
+            self._routes[b"/" + function.name.encode()] = (function, int(seconds * 1e9))
+
+    def listen(self) -> None:
+        """From now on the supervisor's signal ends an inline handler at its deadline."""
+        self._main_thread.listen()
+
+    def call(self, request: Request, now_ns: int, waited_ms: int) -> Call:
+        """What the request asks for. The clock of its deadline started when the host sent it."""
+        function, limit_ns = self._routes.get(request.target, (None, self._longest_ns))
+        deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, self._grace_ns)
+        return Call(request, function, deadline, waited_ms, request.header(INVOCATION_ID) or b"")
+
+    def answer(self, call: Call, loop: asyncio.AbstractEventLoop) -> "Answer | asyncio.Future[Answer]":
+        """The answer, or a future that is in flight until it has it.
+
+        A sync handler runs inline, right here; while async ones are in flight in a thread, so that these go on.
+        """
+        function, deadline = call.function, call.deadline
+        if function is None:
+            return self._without_function(call.request)
+        if call.request.method != b"POST":
+            return problem(405, "an invocation comes by POST", function=function.name, headers=ALLOW_POST)
+        if self._board.drain_ns and deadline.sent_ns >= self._board.drain_ns:
+            return problem(503, "the server is stopping", function=function.name, headers=RETRY_AFTER)
+        if time.monotonic_ns() >= deadline.soft_ns:
+            return problem(
+                504,
+                f"never started: the request waited {call.waited_ms / 1000:g} s for a free worker, and the deadline "
+                f"is {call.limit_s:g} s",
+                function=function.name,
+                invocation_id=call.id,
+            )
+        if function.is_async or self.in_flight:
+            try:
+                return self._start(_begin(call), loop)
+            except Rejected as rejected:
+                return rejected.answer
+        self._seat.inline(True)
+        answer = self._main_thread.run(deadline.soft_ns, partial(_run, call), partial(_late, call))
+        self._seat.inline(False)
+        return answer
+
+    def _without_function(self, request: Request) -> Answer:
+        path = request.target.partition(b"?")[0].decode("latin-1")
+        if path == "/" and request.method in (b"GET", b"HEAD"):
+            return ALIVE
+        names = ", ".join(sorted(self._functions))
+        return problem(404, f"no function at {path!r}; there are: {names}", function=path[1:])
+
+    def _start(self, invocation: Invocation, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Answer]":
+        future: asyncio.Future[Answer]
+        interrupt: Callable[[], object]
+        if invocation.function.is_async:
+            future = loop.create_task(run_async(invocation))
+            interrupt = partial(_cancel, invocation, future)
+        else:
+            runner = OtherThread()
+            late = partial(expire, invocation)
+            future = loop.run_in_executor(self._threads, runner.run, partial(run_sync, invocation), late)
+            interrupt = runner.interrupt
+        timer = loop.call_later(invocation.deadline.remaining_s(time.monotonic_ns()), interrupt)
+        self.in_flight.add(future)
+        future.add_done_callback(self.in_flight.discard)
+        future.add_done_callback(lambda _: timer.cancel())
+        return future
+
+
+def _begin(call: Call) -> Invocation:
+    assert call.function is not None
+    traceparent = call.request.header(b"traceparent")
+    return begin(
+        call.function,
+        call.request.body,
+        invocation_id=call.id,
+        deadline=call.deadline,
+        traceparent=None if traceparent is None else traceparent.decode("latin-1"),
+    )
+
+
+def _run(call: Call) -> Answer:
+    try:
+        return run_sync(_begin(call))
+    except Rejected as rejected:
+        return rejected.answer
+
+
+def _late(call: Call) -> Answer:
+    """The deadline struck outside of the handler, while its request was decoded or its answer was on the way."""
+    assert call.function is not None
+    detail = f"the deadline of {call.limit_s:g} s passed while the function ran"
+    return problem(504, detail, function=call.function.name, invocation_id=call.id)
+
+
+def _cancel(invocation: Invocation, future: "asyncio.Future[Answer]") -> None:
+    invocation.expired = True
+    future.cancel()

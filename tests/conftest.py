@@ -1,0 +1,25 @@
+"""Fixtures for tests that run the real command."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness import Server, alive, wait_for
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Starts servers that are ready; ends them, and fails the test if one of their processes outlives them."""
+    servers: list[Server] = []
+
+    def start(*arguments: str, **options: object) -> Server:
+        server = Server(*arguments, **options)  # type: ignore[arg-type]
+        servers.append(server)
+        return server.wait_ready()
+
+    yield start
+    for server in servers:
+        print(*server.stdout, *server.stderr, sep="\n")  # shown by pytest if the test has failed
+        tree = server.descendants() | {server.pid}
+        server.stop()
+        wait_for(lambda tree=tree: not any(map(alive, tree)), "the end of every process", 5)

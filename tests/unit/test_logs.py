@@ -1,0 +1,144 @@
+"""Where log lines go and how they look."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fastworker import logs
+
+
+@pytest.fixture(autouse=True)
+def _restore():
+    yield
+    logs.configure()
+    root = logging.getLogger()
+    root.handlers = [h for h in root.handlers if not isinstance(h, logs.InvocationHandler)]
+    root.setLevel(logging.WARNING)
+
+
+def test_event_is_a_name_and_fields(capfd):
+    """Text: one line, fields quoted where they need it."""
+    logs.configure()
+    logs.log.warning("worker.killed", slot=3, reason="its deadline", overdue_s=1.23456, note="")
+    assert capfd.readouterr().out == 'WARNING worker.killed slot=3 reason="its deadline" overdue_s=1.235 note=""\n'
+
+
+def test_event_as_json(capfd):
+    """Fields are members; one object a line."""
+    logs.configure("debug", "json")
+    logs.log.debug("a.b", slot=3, text="x\ny")
+    record = json.loads(capfd.readouterr().out)
+    assert record.pop("time").endswith("Z")
+    assert record == {"level": "debug", "event": "a.b", "slot": 3, "text": "x\ny"}
+
+
+@pytest.mark.parametrize(("level", "written"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_level_decides_what_is_written(capfd, level, written):
+    """The same for events and for the standard logging; from ERROR to stderr."""
+    logs.configure(level)
+    for method in ("debug", "info", "warning", "error"):
+        getattr(logs.log, method)("event")
+        getattr(logging, method)("record")
+    captured = capfd.readouterr()
+    assert len((captured.out + captured.err).splitlines()) == 2 * written
+    assert captured.err == "ERROR event\nERROR record\n"
+
+
+def test_records_outside_an_invocation_go_to_stdout(capfd):
+    """With their logger's name in JSON."""
+    logs.configure("info", "json")
+    logging.getLogger("my.logger").info("hi %s", "you")
+    record = json.loads(capfd.readouterr().out)
+    assert (record["event"], record["logger"], record["level"]) == ("hi you", "my.logger", "info")
+
+
+def test_message_with_lines_never_begins_a_line(capfd):
+    """Protocol 5.4: the host takes lines that begin with LanguageWorkerConsoleLog for its own."""
+    logs.configure()
+    logging.info("LanguageWorkerConsoleLog a\nLanguageWorkerConsoleLog b")
+    logging.info("")
+    assert capfd.readouterr().out == "INFO LanguageWorkerConsoleLog a\n  LanguageWorkerConsoleLog b\nINFO \n"
+
+
+def test_captured_lines_keep_order_level_and_line_breaks():
+    """One entry of `Logs` per record, exceptions with their traceback."""
+    logs.configure()
+    capture = logs.Capture("f", "id")
+    token = logs.CURRENT.set(capture)
+    try:
+        logging.info("one\ntwo")
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            logging.exception("failed")
+        logging.warning("stack", stack_info=True)
+    finally:
+        logs.CURRENT.reset(token)
+    assert capture.lines[0] == "INFO: one\ntwo"
+    assert capture.lines[1].startswith("ERROR: failed\nTraceback")
+    assert capture.lines[1].endswith("ValueError: boom")
+    assert "Stack (most recent call last)" in capture.lines[2]
+
+
+def test_message_that_cannot_be_formatted_is_shown_unformatted(capfd):
+    """A wrong number of arguments must not cost an invocation."""
+    logs.configure()
+    record = logging.makeLogRecord(
+        {"msg": "%d items", "args": ("three",), "levelname": "INFO", "levelno": logging.INFO}
+    )
+    logs.InvocationHandler().handle(record)
+    assert "INFO %d items (cannot be formatted with its arguments: TypeError" in capfd.readouterr().out
+
+
+def test_filters_of_the_handler_hold():
+    """It skips logging's lock, not its rules."""
+    handler = logs.InvocationHandler()
+    handler.addFilter(lambda record: False)
+    assert handler.handle(logging.makeLogRecord({"msg": "x"})) is False
+
+
+def test_lone_surrogates_and_closed_descriptors_do_not_raise(capfd, monkeypatch):
+    """Writing a line never fails: closed pipe, full disk, no Unicode."""
+    logs.configure()
+    logging.info("a\ud800")
+    assert capfd.readouterr().out == "INFO a\\ud800\n"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    monkeypatch.setattr(logs, "STDOUT", write_end)
+    logs.log.info("into nothing")
+    os.close(write_end)
+    logs.log.info("into a closed descriptor")
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(logs, "STDOUT", full)
+    logs.log.info("onto a full disk")
+    os.close(full)
+
+
+def test_configuring_twice_leaves_one_handler():
+    """A reload must not double the lines."""
+    logs.configure()
+    logs.configure()
+    assert sum(isinstance(h, logs.InvocationHandler) for h in logging.getLogger().handlers) == 1
+
+
+def test_importing_fastworker_and_its_logs_is_cheap():
+    """The supervisor imports both, and none of what only workers need."""
+    script = (
+        "import sys, fastworker, fastworker.logs; "
+        "print([m for m in ('msgspec', 'orjson', 'asyncio', 'numpy', 'fastworker.app') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_public_names_are_there():
+    """Imported when they are used."""
+    import fastworker as fw  # noqa: PLC0415
+
+    assert all(getattr(fw, name) is not None for name in fw.__all__)
+    assert set(fw.__all__) <= set(dir(fw))
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = fw.Nothing

@@ -1,0 +1,175 @@
+"""TestClient, on the examples of the documentation and on small apps."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import fastworker as fw
+from fastworker.app import load_app
+from fastworker.errors import AppLoadError, RequestError
+from fastworker.testing import TestClient
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "order"
+
+
+class Job(msgspec.Struct):
+    n: int
+
+
+@pytest.mark.parametrize("file", ["function_app.py", "by_name.py"])
+def test_order_example(file, monkeypatch):
+    """The documentation's function, in both forms: what is in the queue, what the client gets, what is logged."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    app = load_app(str(EXAMPLES / file), app_root=None).app
+    result = TestClient(app).invoke("order", json={"id": 1005, "quantity": 3, "color": "black"})
+    assert result.status == 200
+    assert result.outputs["message"] == '{"id":1005,"quantity":3,"color":"black"}'
+    assert result.response is not None
+    assert (result.response.status_code, result.response.text) == (200, "Order complete")
+    assert result.logs == ["INFO: order processed"]
+
+
+def small_app() -> fw.App:
+    app = fw.App()
+
+    @app.route("items/{id}")
+    @app.blob_input("doc", path="docs/{id}")
+    def read(req: fw.Request, doc: Job | None) -> dict[str, Any]:
+        return {
+            "doc": doc,
+            "id": req.params.get("id"),
+            "q": req.query.get("q"),
+            "method": req.method,
+            "body": req.text,
+            "header": req.headers.get("x-a"),
+        }
+
+    @app.queue_trigger("job", queue_name="q")
+    @app.queue_output("$return", queue_name="done")
+    async def work(job: Job, ctx: fw.Context) -> list[str]:
+        await asyncio.sleep(0)
+        return [str(job.n), str(ctx.metadata.get_as("DequeueCount", int))]
+
+    @app.queue_trigger("job", queue_name="q")
+    def fail(job: str) -> None:
+        logging.info("failing")
+        raise LookupError(job)
+
+    @app.blob_trigger("blob", path="p")
+    @app.blob_output("copy", path="p2")
+    def copy(blob: bytes, copy: fw.Out[bytes]) -> None:
+        copy.set(blob[::-1])
+
+    @app.event_hub_message_trigger("events", connection="c", event_hub_name="h", data_type="binary")
+    @app.event_hub_output("$return", connection="c", event_hub_name="h")
+    def events(events: list[bytes]) -> list[int]:
+        return [len(e) for e in events]
+
+    @app.timer_trigger("tick", schedule="0 * * * * *")
+    def tick(tick: fw.TimerRequest) -> None:
+        logging.info("past due: %s", tick.past_due)
+
+    return app
+
+
+def test_http_inputs_are_built_from_keywords():
+    """Query, headers, route parameters and body, as the host would send them."""
+    client = TestClient(small_app())
+    result = client.invoke(
+        "read", body="x", query={"q": "1"}, headers={"X-A": "y"}, params={"id": "7"}, doc={"n": 3}, method="put"
+    )
+    assert result.response is not None
+    assert result.response.json() == {"doc": {"n": 3}, "id": "7", "q": "1", "method": "PUT", "body": "x", "header": "y"}
+    assert client.invoke("read", req={"query": {"q": "2"}}).response.json()["q"] == "2"
+    assert client.invoke("read", url="http://h/?q=1&q=2").response.json()["q"] == "1,2"
+    assert client.invoke("read", req={"Url": "u", "Method": "GET"}).response.json()["doc"] is None
+
+
+def test_message_and_metadata_are_built_from_values():
+    """Structs and dicts are messages of JSON; the return value is what would be in the queue."""
+    client = TestClient(small_app())
+    assert client.invoke("work", job=Job(5), metadata={"DequeueCount": 2}).return_value == ["5", "2"]
+    assert client.invoke("work", job='{"n": 6}', metadata={"DequeueCount": 2}).return_value == ["6", "2"]
+
+
+def test_other_triggers():
+    """Blobs as bytes, batches as lists, timers as objects."""
+    client = TestClient(small_app())
+    assert client.invoke("copy", blob=b"\xff\x00").outputs == {"copy": b"\x00\xff"}
+    assert client.invoke("copy", blob="abc").outputs == {"copy": "cba"}
+    assert client.invoke("events", events=[b"\xff", "ab"]).return_value == ["1", "2"]
+    assert client.invoke("tick", tick={"IsPastDue": True}).logs == ["INFO: past due: True"]
+
+
+def test_what_a_handler_raises_reaches_the_test():
+    """Or the problem that the host would see."""
+    with pytest.raises(LookupError, match="hi"):
+        TestClient(small_app()).invoke("fail", job="hi")
+    result = TestClient(small_app(), raise_errors=False).invoke("fail", job="hi")
+    assert (result.status, result.outputs) == (500, {})
+    assert result.problem["detail"] == "LookupError: hi"
+
+
+def test_input_that_does_not_fit_reaches_the_test():
+    """As RequestError, or as the problem."""
+    with pytest.raises(RequestError, match=r"Data\.job\.n: expected `int`"):
+        TestClient(small_app()).invoke("work", job={"n": "x"})
+    assert TestClient(small_app(), raise_errors=False).invoke("work", job={"n": "x"}).status == 400
+
+
+def test_wrong_names_are_named():
+    """Functions and inputs."""
+    client = TestClient(small_app())
+    with pytest.raises(KeyError, match="there are: read, work"):
+        client.invoke("nothing")
+    with pytest.raises(TypeError, match="has no input 'jobs'; it has 'job'"):
+        client.invoke("work", jobs=1)
+
+
+def test_broken_app_is_refused():
+    """With everything that is wrong."""
+    app = fw.App()
+
+    @app.route()
+    def handler(req: fw.Request, other: int) -> None: ...
+
+    with pytest.raises(AppLoadError, match="argument 'other' has no binding"):
+        TestClient(app)
+
+
+def test_hooks_run_around_the_client():
+    """Start and stop, plain and async."""
+    app = small_app()
+
+    @app.on_worker_start
+    async def start() -> None:
+        app.state.events = ["start"]
+
+    @app.on_worker_stop
+    def stop() -> None:
+        app.state.events.append("stop")
+
+    with TestClient(app) as client:
+        client.invoke("tick", tick={})
+    assert app.state.events == ["start", "stop"]
+
+
+def test_ainvoke_works_in_a_running_loop():
+    """For async tests."""
+
+    async def main() -> Any:
+        client = TestClient(small_app(), raise_errors=False)
+        fine = await client.ainvoke("work", job={"n": 1}, metadata={"DequeueCount": 1})
+        return (
+            fine.return_value,
+            (await client.ainvoke("tick", tick={})).status,
+            (await client.ainvoke("work", job="x")).status,
+        )
+
+    assert asyncio.run(main()) == (["1", "1"], 200, 400)
