@@ -71,6 +71,10 @@ def serve(argv: Sequence[str]) -> int:
 
     settings = parse_settings(argv, os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    if settings.debugpy is not None:
+        from fastworker.debugger import settings_for_debugging
+
+        settings = settings_for_debugging(settings)
     cpus = usable_cpus()
     workers = settings.workers or cpus
     if settings.spin is None:

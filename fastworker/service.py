@@ -24,6 +24,8 @@ INVOCATION_ID = b"x-azure-functions-invocationid"
 ALIVE = Answer(200, b'{"status":"ready"}')
 # Lasts about as long as a host takes to start the next process.
 RETRY_AFTER = ((b"Retry-After", b"1"),)
+# Somebody at a breakpoint has all the time in the world.
+NO_LIMIT_S = 7 * 24 * 3600.0
 ALLOW_POST = ((b"Allow", b"POST"),)
 
 
@@ -65,6 +67,8 @@ class Service:
                 host_timeout_s=app.host.function_timeout_s,
                 grace_s=settings.grace,
             )
+            if settings.debugpy is not None:
+                seconds = NO_LIMIT_S
             self._routes[b"/" + function.name.encode()] = (function, int(seconds * 1e9))
 
     def listen(self) -> None:

@@ -95,10 +95,12 @@ async def _function(app: "RunningApp", request: web.Request, name: str, *, statu
 
 async def run_by_hand(app: "RunningApp", function: Function, text: str, why: str) -> Outcome:
     """The input becomes the trigger value, a string as it is; the metadata of a real message is missing."""
-    return await app.invoker.invoke(function, manual_trigger(app, function, text), why)
+    url = app.router.url(app.base_url, function) if function.is_http else ""
+    return await app.invoker.invoke(function, manual_trigger(function, text, url), why)
 
 
-def manual_trigger(app: "RunningApp", function: Function, text: str) -> TriggerData:
+def manual_trigger(function: Function, text: str, url: str) -> TriggerData:
+    """The trigger's value for a call by hand; `url` is where an http function would be called."""
     trigger = function.trigger
     if trigger.key == "httptrigger":
         method = function.methods[0] if function.methods else "POST"
@@ -108,9 +110,7 @@ def manual_trigger(app: "RunningApp", function: Function, text: str) -> TriggerD
             method = next((m for m in function.methods if m in ("POST", "PUT", "PATCH")), method)
             kind = "application/json" if _is_json(text) else "text/plain; charset=utf-8"
             headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]
-        return TriggerData(
-            HttpRequest(method, app.router.url(app.base_url, function), tuple(headers), {}, body or None)
-        )
+        return TriggerData(HttpRequest(method, url, tuple(headers), {}, body or None))
     value: Any = text
     if trigger.key == "timertrigger":
         value = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
