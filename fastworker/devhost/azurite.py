@@ -23,10 +23,13 @@ POLL_S: Final = 0.05
 class Azurite:
     """Data in `folder`, the usual ports unless others are given."""
 
-    def __init__(self, folder: Path, console: Console, ports: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, folder: Path, console: Console, ports: dict[str, int] | None = None, command: list[str] | None = None
+    ) -> None:
         self._folder = folder
         self._console = console
         self._ports = ports or AZURITE_PORTS
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -35,7 +38,7 @@ class Azurite:
             return self
         self._folder.mkdir(parents=True, exist_ok=True)
         services = [f"--{name}Port={port}" for name, port in self._ports.items()]
-        command = [*azurite_command(), "--silent", "--skipApiVersionCheck", f"--location={self._folder}", *services]
+        command = [*(self._command or azurite_command()), "--silent", "--skipApiVersionCheck", f"--location={self._folder}", *services]
         log = self._folder / "azurite.log"
         with log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(

@@ -63,7 +63,7 @@ class Session:
         listener = listen(options.address, port)
         port = listener.getsockname()[1]
         front = Front(Keys(options.auth), settings.cors)
-        runner = web.AppRunner(front.web, access_log=None, handle_signals=False)
+        runner = web.AppRunner(front.web, access_log=None, handle_signals=False, shutdown_timeout=0)
         base_url = f"http://{options.address}:{port}"
         self._watch_signals()
         async with contextlib.AsyncExitStack() as stack:
@@ -72,7 +72,7 @@ class Session:
                 await stack.enter_async_context(Azurite(options.root / ".fastworker" / "azurite", self._console))
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listener, shutdown_timeout=0).start()
+            await web.SockSite(runner, listener).start()
             stack.callback(self._announce(base_url, front.keys))
             first = True
             while not self._over.is_set():
