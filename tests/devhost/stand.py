@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from fastworker.devhost.app import RunningApp, free_port, read_app
+from fastworker.devhost.app import RunningApp, read_app
 from fastworker.devhost.console import Console
 from fastworker.devhost.front import Front, Keys
 from tests.harness import wait_for
@@ -183,7 +183,9 @@ class LocalHost:
         try:
             files = read_app(self._root, self._environ, self._max_poll_s)
             front = Front(self.keys, files.settings.cors)
-            runner = web.AppRunner(front.web, access_log=None, handle_signals=False, shutdown_timeout=0)
+            runner = web.AppRunner(
+                front.web, access_log=None, handle_signals=False, shutdown_timeout=0, auto_decompress=False
+            )
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
@@ -251,7 +253,7 @@ class Reply(NamedTuple):
 def request(port: int, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     with contextlib.closing(connection):
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name, value)
         chunked = headers.get("Transfer-Encoding") == "chunked"
@@ -288,6 +290,3 @@ def scripted(
             yield host, handler
     finally:
         handler.close()
-
-
-__all__ = ["free_port"]
