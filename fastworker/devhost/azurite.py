@@ -38,7 +38,8 @@ class Azurite:
             return self
         self._folder.mkdir(parents=True, exist_ok=True)
         services = [f"--{name}Port={port}" for name, port in self._ports.items()]
-        command = [*(self._command or azurite_command()), "--silent", "--skipApiVersionCheck", f"--location={self._folder}", *services]
+        command = [*(self._command or azurite_command()), "--silent", "--skipApiVersionCheck"]
+        command += [f"--location={self._folder}", *services]
         log = self._folder / "azurite.log"
         with log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(

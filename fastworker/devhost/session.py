@@ -63,7 +63,10 @@ class Session:
         listener = listen(options.address, port)
         port = listener.getsockname()[1]
         front = Front(Keys(options.auth), settings.cors)
-        runner = web.AppRunner(front.web, access_log=None, handle_signals=False, shutdown_timeout=0, auto_decompress=False)
+        # Bodies reach the handler as the client sent them, compressed ones too.
+        runner = web.AppRunner(
+            front.web, access_log=None, handle_signals=False, shutdown_timeout=0, auto_decompress=False
+        )
         base_url = f"http://{options.address}:{port}"
         self._watch_signals()
         async with contextlib.AsyncExitStack() as stack:

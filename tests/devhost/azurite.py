@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import pytest
 
+from fastworker.devhost.app import free_port
 from fastworker.devhost.azurite import Azurite
 from fastworker.devhost.console import Console
 from fastworker.devhost.storage import azurite_string
-from fastworker.devhost.app import free_port
 
 # Pinned: a newer one that no longer installs or starts must not turn CI red over night.
 PACKAGES = {"azurite": "3.35.0", "express": "4.21.2"}
