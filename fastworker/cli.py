@@ -75,6 +75,7 @@ def serve(argv: Sequence[str]) -> int:
         from fastworker.debugger import settings_for_debugging
 
         settings = settings_for_debugging(settings)
+    logs.take_over_streams()
     cpus = usable_cpus()
     workers = settings.workers or cpus
     if settings.spin is None:

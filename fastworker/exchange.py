@@ -88,7 +88,9 @@ class Exchange:
             elif conversation.closing or not conversation.http.mid_request:
                 self._let_go(conversation)  # the client has ended it, or nothing had come after all
                 return
-            if time.monotonic_ns() > patient_until or not _ready(conversation.socket, select.POLLIN):
+            # While others are unfinished, the loop turns anyway, and hundreds of slow clients must not add up.
+            patient = not self.unfinished and time.monotonic_ns() < patient_until
+            if not patient or not _ready(conversation.socket, select.POLLIN):
                 self._read_in_loop(conversation)
                 return
 
@@ -187,7 +189,7 @@ class Exchange:
         self._seat.answering(conversation.number, conversation.written, len(data), closing=conversation.ends_here)
         conversation.rest = memoryview(data)
         while not self._write(conversation):
-            if not _ready(conversation.socket, select.POLLOUT):
+            if self.unfinished or not _ready(conversation.socket, select.POLLOUT):
                 self._wait(conversation, self._on_unread)
                 self._loop.add_writer(conversation.number, self._on_writable, conversation)
                 return False

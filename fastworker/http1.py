@@ -39,7 +39,7 @@ class Rejection(msgspec.Struct, frozen=True):
     detail: str
 
 
-class _RejectedError(Exception):
+class _RefusedError(Exception):
     """Leaves the parser from inside one of its callbacks."""
 
 
@@ -58,6 +58,7 @@ class HTTP1Connection:
         self._headers: Headers = []
         self._body: bytes | bytearray = b""
         self._head_bytes = 0
+        self._bodiless_bytes = 0  # read since the last piece of the body: trailers, chunk extensions
         self._in_request = False
         self._in_body = False
         self._continue = False
@@ -74,48 +75,54 @@ class HTTP1Connection:
 
     def receive_data(self, data: bytes | memoryview) -> list[Request | Rejection]:
         """The requests that `data` completes, in order. After a Rejection there is nothing more to come."""
-        if self._rejection is not None:
-            return []
-        if not self._in_body:
+        while data and self._rejection is None:
+            data = self._feed(data)
+        events, self._events = self._events, []
+        return events
+
+    def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Parses `data`; returns what is to be parsed next."""
+        in_body = self._in_body
+        if in_body:
+            self._bodiless_bytes += len(data)
+        else:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            return self._stay_with_http1(bytes(data[upgrade.args[0] :]))
+            return self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError:
-            self._events.append(self._rejection or Rejection(400, "not HTTP/1.1"))
+            if self._rejection is None:
+                self._refuse(400, "not HTTP/1.1")
         except httptools.HttpParserError as error:
-            self._rejection = Rejection(400, f"not HTTP/1.1: {error}")
-            self._events.append(self._rejection)
+            self._refuse(400, f"not HTTP/1.1: {error}")
         else:
             if self._in_request and not self._in_body and self._head_bytes > HEAD_LIMIT:
-                self._rejection = Rejection(431, f"the headers are longer than {HEAD_LIMIT} bytes")
-                self._events.append(self._rejection)
-        return self._take_events()
+                self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
+            elif in_body and self._bodiless_bytes > HEAD_LIMIT:
+                self._refuse(431, f"the trailers or chunk extensions are longer than {HEAD_LIMIT} bytes")
+        return b""
 
-    def _stay_with_http1(self, rest: bytes) -> list[Request | Rejection]:
+    def _decline_upgrade(self, rest: bytes | memoryview) -> bytes:
         """The client offers another protocol (Java's HttpClient does so for h2c): go on as if it had not.
 
-        llhttp ends the request at its head then, even if a body follows; read the head again without the offer.
+        llhttp ends the request at its head then, even if a body follows; its head is parsed again without the offer.
         """
         offer = self._events.pop()
         assert isinstance(offer, Request)
         if offer.method == b"CONNECT":  # has no meaning without a tunnel
-            self._rejection = Rejection(400, "CONNECT is not served here")
-            self._events.append(self._rejection)
-            return self._take_events()
+            self._refuse(400, "CONNECT is not served here")
+            return b""
+        version = self._parser.get_http_version().encode()
         self._parser = httptools.HttpRequestParser(self)
-        lines = [b"%b %b HTTP/1.1\r\n" % (offer.method, offer.target)]
+        lines = [b"%b %b HTTP/%b\r\n" % (offer.method, offer.target, version)]
         lines += [b"%b: %b\r\n" % header for header in offer.headers if header[0] != b"upgrade"]
-        return self._take_events() + self.receive_data(b"".join((*lines, b"\r\n", rest)))
+        return b"".join((*lines, b"\r\n", rest))
 
-    def _take_events(self) -> list[Request | Rejection]:
-        events, self._events = self._events, []
-        return events
-
-    def _reject(self, status: int, detail: str) -> None:
+    def _refuse(self, status: int, detail: str) -> None:
+        self._continue = False
         self._rejection = Rejection(status, detail)
-        raise _RejectedError
+        self._events.append(self._rejection)
 
     # -- called by httptools -----------------------------------------------------------------------------------
 
@@ -135,14 +142,17 @@ class HTTP1Connection:
         for name, value in self._headers:
             size += len(name) + len(value) + 4
             if name == b"content-length" and int(value) > self._max_body:
-                self._reject(413, f"the body of {int(value)} bytes is over the limit of {self._max_body}")
+                self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self._max_body}")
+                raise _RefusedError
             elif name == b"expect" and value.lower() == b"100-continue":
                 self._continue = True
         if size > HEAD_LIMIT:
-            self._reject(431, f"the headers are longer than {HEAD_LIMIT} bytes")
+            self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
+            raise _RefusedError
 
     def on_body(self, chunk: bytes) -> None:
         body = self._body
+        self._bodiless_bytes = 0
         if not body:
             self._body = chunk  # by far the usual case: the whole body in one piece, not copied again
         else:
@@ -150,7 +160,8 @@ class HTTP1Connection:
                 self._body = body = bytearray(body)
             body += chunk
         if len(self._body) > self._max_body:
-            self._reject(413, f"the body is over the limit of {self._max_body} bytes")
+            self._refuse(413, f"the body is over the limit of {self._max_body} bytes")
+            raise _RefusedError
 
     def on_message_complete(self) -> None:
         self._events.append(

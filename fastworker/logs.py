@@ -6,6 +6,7 @@ of fastworker: the supervisor logs, too.
 """
 
 import contextvars
+import io
 import json
 import logging
 import os
@@ -89,10 +90,38 @@ def configure(level: str = "info", format: Format = "text") -> None:  # noqa: A0
     root.handlers = [h for h in root.handlers if not isinstance(h, InvocationHandler)]
     root.addHandler(InvocationHandler())
     root.setLevel(LEVELS[level])
-    for stream in (sys.stdout, sys.stderr):
-        # The host reads line by line (protocol 5.4), and what a killed worker had buffered would be lost.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def take_over_streams() -> None:
+    """Make `print` fit for a server: line by line, as the host reads (protocol 5.4), and never failing.
+
+    What a killed worker had buffered would be lost, and a full disk or a closed pipe must not fail the invocation
+    that prints.
+    """
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.BufferedWriter(_Sink(fd)), "utf-8", "backslashreplace", line_buffering=True)
+        for fd in (STDOUT, STDERR)
+    )
+
+
+class _Sink(io.RawIOBase):
+    """A descriptor whose errors nobody hears of."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return os.isatty(self._fd)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        _write(self._fd, bytes(data))
+        return len(data)
 
 
 def is_configured() -> bool:

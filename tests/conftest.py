@@ -7,6 +7,11 @@ import pytest
 from tests.harness import Server, alive, wait_for
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos-minutes", type=float, default=0.8, help="how long the chaos runs take together")
+    parser.addoption("--chaos-seed", type=int, default=20260102, help="the seed of the chaos runs")
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
     """Starts servers that are ready; ends them, and fails the test if one of their processes outlives them."""

@@ -120,6 +120,12 @@ class HostConnection:
         """Nothing more has come: every request had exactly one answer."""
         return not self._left and (self._closes or not select.select([self.socket], [], [], 0)[0])
 
+    def wait_readable(self, timeout_s: float) -> bool:
+        """An answer begins to come within `timeout_s`."""
+        waiter = select.poll()
+        waiter.register(self.socket, select.POLLIN)
+        return bool(waiter.poll(timeout_s * 1000))
+
     def at_end(self) -> bool:
         """The server has closed the connection in good order."""
         return self.socket.recv(1) == b""
@@ -144,25 +150,34 @@ class Server:
     """`fastworker serve` as a process of its own, with its output."""
 
     def __init__(
-        self, *arguments: str, cwd: Path = APPS, app: str = "scenarios:app", port: int = 0, **settings: object
+        self,
+        *arguments: str,
+        cwd: Path = APPS,
+        app: str = "scenarios:app",
+        port: int = 0,
+        open_files: int | None = None,
+        stdout: Any = subprocess.PIPE,
+        **settings: object,
     ) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("FASTWORKER_", "FUNCTIONS_"))}
         environ |= {f"FASTWORKER_{name.upper()}": str(value) for name, value in settings.items()}
         self.port = port or free_port()
         environ["FUNCTIONS_CUSTOMHANDLER_PORT"] = str(self.port)
+        limit = [] if open_files is None else ["prlimit", f"--nofile={open_files}:{open_files}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastworker", "serve", app, *arguments],
+            [*limit, sys.executable, "-m", "fastworker", "serve", app, *arguments],
             cwd=cwd,
             env=environ,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stdout,
         )
         self.stdout: list[str] = []
         self.stderr: list[str] = []
         self._readers = [
             threading.Thread(target=_collect, args=(pipe, lines), daemon=True)
             for pipe, lines in ((self.process.stdout, self.stdout), (self.process.stderr, self.stderr))
+            if pipe is not None
         ]
         for reader in self._readers:
             reader.start()
@@ -198,8 +213,8 @@ class Server:
         """The pids of the workers: they call themselves fastworker:<slot>."""
         return {pid for pid in self.descendants() if re.fullmatch(r"fastworker:\d+", process_name(pid))}
 
-    def zygote(self) -> int:
-        return next(pid for pid in self.descendants() if process_name(pid) == "fastworker:zygo")
+    def zygotes(self) -> set[int]:
+        return {pid for pid in self.descendants() if process_name(pid) == "fastworker:zygo"}
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

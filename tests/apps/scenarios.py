@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import fastworker as fw
@@ -179,3 +181,37 @@ def hoard(job: int) -> Any:
 
 
 hoarded: list[bytearray] = []
+
+
+@function
+def gluttony(job: int) -> None:
+    """Wants more memory than its process may have."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + job * 2**20, limits[1]))
+    try:
+        hoarded.append(bytearray(4 * job * 2**20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@function
+def printing(job: str) -> None:
+    print("printed", job)
+    print("to stderr", job, file=sys.stderr, flush=True)
+    log.error("logged %s", job)
+
+
+@function
+def open_files(job: int) -> None:
+    files.extend(open(os.devnull) for _ in range(job))  # noqa: SIM115 - kept open on purpose
+
+
+files: list[Any] = []
+
+
+@function
+def record(job: str) -> None:
+    """Writes down that it has run, in one write."""
+    with open(os.environ["CHAOS_RUNS"], "ab", buffering=0) as runs:
+        runs.write(f"{job}\n".encode())

@@ -1,0 +1,216 @@
+"""Chaos with a ledger: crashes, overruns, stalls, kills and reloads under load, and every request accounted for.
+
+60 s in all by default; `pytest tests/faults/test_chaos.py --chaos-minutes 30` for more, `--chaos-seed N` to repeat.
+"""
+
+import collections
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.harness import Server, alive, envelope, in_threads, request_bytes, wait_for
+
+Serve = Callable[..., Server]
+CLIENTS = 12
+DEADLINE, GRACE = 0.5, 0.3
+
+# What each kind of request may be answered, its own worker being left alone.
+OWN = {
+    "record": {200},
+    "segfault": {500},
+    "leave": {500},
+    "sys_exit": {500},
+    "stubborn": {504},
+    "spin": {504},
+    "stop_self": {504, 200},  # the vandal may wake it
+    "nap": {200},
+}
+SYNC_MIX = {"record": 900, "segfault": 20, "leave": 10, "sys_exit": 10, "stubborn": 3, "spin": 6, "stop_self": 3}
+ASYNC_MIX = SYNC_MIX | {"nap": 60}
+
+
+class Entry(NamedTuple):
+    """One line of the ledger."""
+
+    id: str
+    kind: str
+    status: int
+    detail: str
+    seconds: float
+
+
+class Vandal:
+    """Does things to the server's processes, seeded; counts what may have hit an innocent invocation."""
+
+    def __init__(self, server: Server, seed: int) -> None:
+        self.server = server
+        self.chance = random.Random(seed)
+        self.done: collections.Counter[str] = collections.Counter()
+
+    def strike(self) -> None:
+        act = self.chance.choices(
+            [self.kill_worker, self.stop_worker, self.stall_worker, self.reload, self.stall_supervisor, self.kill_zygote],
+            [40, 10, 20, 12, 6, 2],
+        )[0]
+        self.done[act.__name__] += 1
+        act()
+
+    def one(self) -> int | None:
+        workers = sorted(self.server.workers())
+        return self.chance.choice(workers) if workers else None
+
+    def kill_worker(self) -> None:
+        send(self.one(), signal.SIGKILL)
+
+    def stop_worker(self) -> None:
+        send(self.one(), signal.SIGSTOP)
+
+    def stall_worker(self) -> None:
+        victim = self.one()
+        send(victim, signal.SIGSTOP)
+        self.pause(0.15)
+        send(victim, signal.SIGCONT)
+
+    def stall_supervisor(self) -> None:
+        send(self.server.pid, signal.SIGSTOP)
+        self.pause(0.15)
+        send(self.server.pid, signal.SIGCONT)
+
+    def reload(self) -> None:
+        send(self.server.pid, signal.SIGHUP)
+
+    def kill_zygote(self) -> None:
+        for pid in self.server.zygotes():
+            send(pid, signal.SIGKILL)
+
+    def pause(self, most_s: float) -> None:
+        time.sleep(self.chance.uniform(0, most_s))  # a moment of the chaos, not a wait for something
+
+
+def send(pid: int | None, number: signal.Signals) -> None:
+    if pid is not None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+@pytest.mark.parametrize("mix", [SYNC_MIX, ASYNC_MIX], ids=["sync", "async"])
+@pytest.mark.timeout(0)
+def test_chaos_leaves_the_ledger_balanced(serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, mix: dict[str, int]) -> None:
+    """Every request exactly one answer, none run twice, no neighbour harmed, nothing leaked."""
+    seed = request.config.getoption("--chaos-seed")
+    seconds = request.config.getoption("--chaos-minutes") * 60 / 2
+    runs = tmp_path / "runs"
+    runs.touch()
+    os.environ["CHAOS_RUNS"] = str(runs)
+    server = serve(workers=4, deadline=DEADLINE, grace=GRACE)
+    descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
+    vandal = Vandal(server, seed)
+    until = time.monotonic() + seconds
+    ledger: list[Entry] = []
+    abandoned: list[str] = []
+
+    def client(index: int) -> None:
+        if index == CLIENTS:
+            while time.monotonic() < until:
+                vandal.strike()
+                vandal.pause(0.4)
+            return
+        chance = random.Random(seed * 1000 + index)
+        host = server.connect(timeout_s=30)
+        turn = 0
+        while time.monotonic() < until:
+            turn += 1
+            kind = chance.choices(list(mix), list(mix.values()))[0]
+            name = f"{index:04d}-{turn:08d}-{kind}"
+            job: object = {"nap": 0.05, "leave": 7, "sys_exit": 0}.get(kind, name)
+            if chance.random() < 0.002:
+                host.send(request_bytes(f"/{kind}", envelope(job), invocation_id=name))
+                host.close()
+                abandoned.append(name)
+                host = server.connect(timeout_s=30)
+                continue
+            began = time.monotonic()
+            response = host.invoke(kind, job, invocation_id=name)
+            detail = "" if response.status == 200 else response.json()["detail"]
+            ledger.append(Entry(name, kind, response.status, detail, time.monotonic() - began))
+        assert host.quiet
+        host.close()
+
+    in_threads(CLIENTS + 1, client)
+    report(ledger, vandal, seed)
+    check_answers(ledger, vandal, strict=mix is SYNC_MIX)
+    check_runs(ledger, abandoned, runs.read_text().split())
+    check_leaks(server, descriptors)
+
+
+def report(ledger: list[Entry], vandal: Vandal, seed: int) -> None:
+    counts = collections.Counter((entry.kind, entry.status) for entry in ledger)
+    innocent = sorted(entry.seconds for entry in ledger if entry.kind == "record")
+    print(f"seed {seed}: {len(ledger)} requests, vandalism {dict(vandal.done)}")
+    print({f"{kind} {status}": count for (kind, status), count in sorted(counts.items())})
+    print(f"innocent: p50 {innocent[len(innocent) // 2]:.4f} s, p99 {innocent[len(innocent) * 99 // 100]:.4f} s")
+
+
+def check_answers(ledger: list[Entry], vandal: Vandal, *, strict: bool) -> None:
+    """Each has the answer of its kind, or one that tells of what was done to its worker, or to its waiting time."""
+    harmed = 0
+    for entry in ledger:
+        if entry.status in OWN[entry.kind]:
+            continue
+        if entry.detail.startswith("never started"):
+            continue  # all workers were stalled for longer than its deadline
+        assert entry.status in (500, 504), entry
+        harmed += 1
+        if strict and entry.kind == "record":
+            # Nothing that a neighbour does may show here: neither its crash nor its overrun.
+            assert "SIGSEGV" not in entry.detail, entry
+            assert "exited with code" not in entry.detail, entry
+            assert "another invocation" not in entry.detail, entry
+    done = vandal.done
+    # Each kill or stop can hit one invocation of a worker (sync), a zygote's death those of all four.
+    most = done["kill_worker"] + done["stop_worker"] + done["stall_worker"] + 4 * done["kill_zygote"] + 4
+    if strict:
+        assert harmed <= most, (harmed, done)
+
+
+def check_runs(ledger: list[Entry], abandoned: list[str], runs: list[str]) -> None:
+    """What was answered 200 has run exactly once, and nothing has run twice."""
+    counts = collections.Counter(runs)
+    assert [name for name, count in counts.items() if count > 1] == []
+    answered = {entry.id for entry in ledger if entry.kind == "record" and entry.status == 200}
+    assert answered <= set(counts)
+    known = {entry.id for entry in ledger} | set(abandoned)
+    assert set(counts) <= known
+
+
+def check_leaks(server: Server, descriptors: int) -> None:
+    """Four workers, one zygote, no connection on the board, no descriptor too many; then a clean end."""
+    wait_for(lambda: len(server.workers()) == 4, "four workers", 20)
+    wait_for(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) <= descriptors + 4, "closed descriptors")
+
+    def board() -> list[str]:
+        before = len(server.stdout)
+        server.signal(signal.SIGUSR1)
+        return wait_for(lambda: rows_after(server, before), "the board")  # type: ignore[no-any-return]
+
+    wait_for(lambda: not any("connection" in row.split()[2] for row in board()), "an empty board")
+    tree = server.descendants()
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    wait_for(lambda: not any(map(alive, tree)), "the end of everybody")
+    assert not [line for line in server.stderr if "supervisor failed" in line]
+    assert threading.active_count() < 50
+
+
+def rows_after(server: Server, before: int) -> list[str]:
+    rows = [line for line in server.stdout[before:] if line.startswith("INFO board")]
+    return rows if len(rows) >= 5 else []
