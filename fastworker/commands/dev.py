@@ -15,6 +15,12 @@ from fastworker.devhost.session import DEFAULT_PORT, DevOptions, Session
 from fastworker.errors import FastworkerError
 
 
+class NoAppError(FastworkerError):
+    """There is no such folder."""
+
+    exit_code = 2
+
+
 class SyncFailedError(FastworkerError):
     """The app's decorators could not be turned into function.json files."""
 
@@ -26,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = build_parser().parse_args(argv)
     root = Path(arguments.dir).absolute()
     if not root.is_dir():
-        raise FastworkerError(f"{root} is no folder: name a function app's folder, or make one: fastworker new DIR")
+        raise NoAppError(f"{root} is no folder: name a function app's folder, or make one: fastworker new DIR")
     console = Console()
     options = DevOptions(
         root=root,
@@ -52,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dir", nargs="?", default=".", metavar="DIR", help="the app's folder (default: this one)")
     parser.add_argument(
-        "--port", type=int, help=f"of the front (default: local.settings.json's LocalHttpPort, or {DEFAULT_PORT})"
+        "--port", type=_port, help=f"of the front (default: local.settings.json's LocalHttpPort, or {DEFAULT_PORT})"
     )
     parser.add_argument("--address", default="127.0.0.1", help="to listen on (default: 127.0.0.1)")
     parser.add_argument("--auth", action="store_true", help="enforce auth levels; prints the keys")
@@ -60,9 +66,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-sync", action="store_true", help="do not write function.json from the decorators")
     parser.add_argument("--azurite", action="store_true", help="start Azurite, data in DIR/.fastworker/azurite")
     parser.add_argument(
-        "--max-poll", type=float, metavar="SECONDS", help="longest pause between looks at a queue or container"
+        "--max-poll", type=_seconds, metavar="SECONDS", help="longest pause between looks at a queue or container"
     )
     return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text}")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"seconds above 0, not {text}")
+    return seconds
 
 
 class _Sync:

@@ -80,7 +80,8 @@ class Console:
         stamp = datetime.fromtimestamp(time.time()).strftime("%H:%M:%S.%f")[:-3]
         shown = text if len(text) <= LONGEST * 10 else f"{text[: LONGEST * 10]}..."
         self.lines.append(f"[{source}] {level}{': ' if level else ''}{shown}")
-        line = Text(f"{stamp} ", "dim")
+        line = Text()
+        line.append(f"{stamp} ", "dim")
         line.append(f"{source:<9} ", "dim" if source in ("host", "handler") else "bold")
         if level in ("Warning", "Error"):
             line.append(f"{level.lower()} ", f"bold {style}")

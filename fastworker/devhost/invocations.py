@@ -31,7 +31,7 @@ from fastworker.devhost.functions import Function
 from fastworker.devhost.hostjson import HostJson
 from fastworker.devhost.inputs import read_input
 from fastworker.devhost.outputs import OutputWriter, Written
-from fastworker.devhost.process import HandlerProcess
+from fastworker.devhost.process import HandlerProcess, HandlerState
 from fastworker.devhost.storage import Accounts, StorageError
 
 KILL_GRACE_S: Final = 2.0
@@ -124,7 +124,8 @@ class Invoker:
             if policy is not None:
                 retry = {"RetryCount": done, "MaxRetryCount": policy.max_retries, "Exception": error, "Instance": None}
             outcome = await self._one_attempt(function, attempt, why, retry)
-            if outcome.ok or policy is None or not policy.allows(done):
+            over = self.handler.state is HandlerState.STOPPED
+            if outcome.ok or policy is None or over or not policy.allows(done):
                 return outcome
             delay = policy.delay_s(done)
             self.console.warn(f"{function.name}: retry {done + 1} in {delay:g} s")

@@ -132,6 +132,7 @@ class HandlerProcess:
         while self.state not in (HandlerState.ENDED, HandlerState.STOPPED):
             self.state = HandlerState.STARTING
             self._ready.clear()
+            self._stderr.clear()
             process = await self._spawn()
             if process is None:
                 return

@@ -94,6 +94,9 @@ class Session:
                 await options.prepare(options.root)
                 files = snapshot(options.root)
             read = read_app(options.root, self._environ, options.max_poll_s)
+            if first:
+                how = ", reloading on changes" if options.reload else ""
+                self._console.good(f"local Functions host on {base_url}{how}; Ctrl-C ends")
             app = RunningApp(read, self._console, base_url, self._handler_gave_up)
             front.app = app
             await app.start()

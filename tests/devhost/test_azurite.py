@@ -27,6 +27,9 @@ from tests.devhost.stand import (
 )
 from tests.harness import wait_for
 
+# The first run installs the packages from npm.
+pytestmark = pytest.mark.timeout(300)
+
 ORDER = '{"id": 1005, "quantity": 1, "color": "black"}'
 # The documentation's sample ("Azure Functions custom handlers", preview edition), as it stands there.
 EXPRESS = """
