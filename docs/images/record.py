@@ -1,6 +1,6 @@
 """Makes docs/images/dev.svg: a real run of `fastworker dev`, with a real curl, as an SVG picture.
 
-    python docs/images/record.py [APP_FOLDER] [--as NAME]
+    python docs/images/record.py [APP_FOLDER] [--as NAME] [--out FILE]
 
 The app is copied to a temporary folder first, so that the run leaves nothing in the tree. Needs fastworker[dev]
 installed, and curl. Nothing is edited but the temporary folder's name, which is cut out.
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Record docs/images/dev.svg.")
     parser.add_argument("app", nargs="?", default="docs/examples/order")
     parser.add_argument("--as", dest="name", help="the folder's name in the picture (default: its own)")
+    parser.add_argument("--out", default=str(HERE / "dev.svg"))
     parser.add_argument("--quiet-for", type=float, default=0.5, help="seconds without a line that end the recording")
     arguments = parser.parse_args()
     name = arguments.name or arguments.app
@@ -41,7 +42,7 @@ def main() -> None:
             arguments.app, Path(temporary, name), ignore=shutil.ignore_patterns(".fastworker", "__pycache__")
         )
         record(picture, name, temporary, arguments.quiet_for)
-    picture.save_svg(str(HERE / "dev.svg"), title="fastworker dev")
+    picture.save_svg(arguments.out, title="fastworker dev")
 
 
 def record(picture: Console, name: str, folder: str, quiet_for: float) -> None:

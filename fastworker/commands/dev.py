@@ -99,6 +99,7 @@ class _Sync:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for the session, which then ends in order
         )
         out, err = await process.communicate()
         for line in out.decode("utf-8", "replace").splitlines():

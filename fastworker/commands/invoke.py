@@ -6,6 +6,7 @@ Called by cli.py. Rule: what is shown is what the host makes of the answer (devh
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -105,6 +106,7 @@ def _running_host(root: Path, url: str | None) -> dict[str, str] | None:
     host: dict[str, str] = {"url": url, "key": ""} if url else {}
     try:
         known = json.loads((root / ".fastworker" / "dev.json").read_text())
+        os.kill(known["pid"], 0)  # one that was killed left its file behind, and its port to others
         host = {"key": known["key"], "url": url or known["url"]}
     except (OSError, ValueError, KeyError):
         pass

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fastworker.app import DEFAULT_FILE, LoadedApp, load_app
-from fastworker.bindings import ConfigFileError, from_json, read_function_json, read_host_json, to_json
+from fastworker.bindings import ConfigFileError, read_function_json, read_host_json, to_json
+from fastworker.declarations import STORAGE
 
 HOST_JSON: Final[dict[str, Any]] = {
     "version": "2.0",
@@ -93,12 +94,28 @@ def stray_folders(loaded: LoadedApp, root: Path) -> list[str]:
 
 
 def _same_bindings(path: Path, wanted: list[dict[str, Any]]) -> bool:
-    """Whether the file declares the same bindings, in whatever layout and order of members."""
+    """Whether the file declares the same bindings, in whatever layout, order and spelling of defaults."""
     try:
         found = [to_json(binding) for binding in read_function_json(path)]
     except (FileNotFoundError, ConfigFileError):
         return False
-    return found == [to_json(from_json(members, "")) for members in wanted]
+    return _meanings(path.parent.name, found) == _meanings(path.parent.name, wanted)
+
+
+def _meanings(function: str, bindings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By binding name, what the host makes of each: its defaults filled in."""
+    found = {}
+    for members in bindings:
+        kind = members["type"].lower()
+        meaning = {**members, "type": kind, "direction": members.get("direction", "in")}
+        if kind == "httptrigger":
+            meaning["route"] = members.get("route") or function
+            meaning["authLevel"] = str(members.get("authLevel") or "function").lower()
+            meaning["methods"] = sorted(str(method).lower() for method in members.get("methods") or ())
+        if meaning.get("connection") == STORAGE:
+            del meaning["connection"]
+        found[members["name"]] = meaning
+    return found
 
 
 def _keeping_others(before: str, document: dict[str, Any]) -> dict[str, Any]:

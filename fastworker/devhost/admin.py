@@ -33,6 +33,8 @@ async def admin(front: "Front", request: web.Request) -> web.StreamResponse:
     path = request.rel_url.path.rstrip("/")
     lower = path.lower()
     if lower == "/admin/host/ping":
+        if front.app is not None and request.query.get("checkHealth") == "1":
+            front.app.spawn(front.app.handler.ping())
         return web.Response(status=200)
     if not front.keys.allow("admin", front.keys.level(request)):
         return web.Response(status=401)

@@ -3,8 +3,10 @@
 Used by everything that has something to tell. Rule: nobody else prints; one event is one line where it can be.
 """
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +18,10 @@ from fastworker.devhost.functions import Function
 
 STYLES: Final = {"Information": "", "Warning": "yellow", "Error": "red", "Debug": "dim"}
 LONGEST: Final = 400
+
+
+# Nobody looks at a terminal that says nothing for longer.
+REMIND_AFTER_S: Final = 10.0
 
 
 class Console:
@@ -72,6 +78,15 @@ class Console:
             table.add_row(Text(f"  {function.name}", style), Text(trigger, "magenta"), Text(place, style="default"))
             self.lines.append(f"{function.name} {trigger} {place}")
         self.rich.print(table)
+
+    @contextlib.asynccontextmanager
+    async def reminding(self, source: str, text: str) -> AsyncIterator[None]:
+        """Around something that may hang: says so, once, when it has taken a while."""
+        handle = asyncio.get_running_loop().call_later(REMIND_AFTER_S, self._line, source, text, "yellow")
+        try:
+            yield
+        finally:
+            handle.cancel()
 
     def blank(self) -> None:
         self.rich.print()

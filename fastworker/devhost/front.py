@@ -81,11 +81,11 @@ class Router:
 class Front:
     """One aiohttp application for all generations of the app: `app` is the one that runs, or None."""
 
-    def __init__(self, keys: Keys, cors: tuple[str, ...] = ()) -> None:
+    def __init__(self, keys: Keys, cors: tuple[str, ...] = (), body_limit: int = BODY_LIMIT) -> None:
         self.keys = keys
         self.cors = cors
         self.app: RunningApp | None = None
-        self.web = web.Application(client_max_size=BODY_LIMIT)
+        self.web = web.Application(client_max_size=body_limit)
         self.web.router.add_route("*", "/{path:.*}", self._handle)
         self.web.on_response_prepare.append(self._last_touches)
 

@@ -24,7 +24,7 @@ from fastworker.devhost.answers import (
     http_reply,
     output_values,
 )
-from fastworker.devhost.console import Console, shortened
+from fastworker.devhost.console import REMIND_AFTER_S, Console, shortened
 from fastworker.devhost.envelope import BindingData, TriggerData, binding_data, build_envelope
 from fastworker.devhost.expressions import ExpressionError
 from fastworker.devhost.functions import Function
@@ -154,7 +154,7 @@ class Invoker:
     async def _in_time(self, function: Function, work: Awaitable[Outcome]) -> Outcome:
         limit = self.host.function_timeout_s
         try:
-            async with asyncio.timeout(limit):
+            async with self.console.reminding(function.name, self._still_waiting()), asyncio.timeout(limit):
                 return await work
         except TimeoutError:
             why = f"{function.name} overran functionTimeout ({limit:g} s)"
@@ -165,6 +165,11 @@ class Invoker:
                 f"functionTimeout ({limit:g} s) is over; the handler is killed in {KILL_GRACE_S:g} s, and every other "
                 f"invocation with it"
             ) from None
+
+    def _still_waiting(self) -> str:
+        limit = self.host.function_timeout_s
+        until = "for ever" if limit is None else f"until functionTimeout ({limit:g} s), then the handler is killed"
+        return f"no answer for {REMIND_AFTER_S:g} s; the host waits {until}"
 
     async def _kill_later(self, why: str) -> None:
         pid = self.handler.pid

@@ -26,6 +26,7 @@ from fastworker.devhost.arguments import Command, build_command, split_arguments
 from fastworker.devhost.console import Console
 from fastworker.devhost.hostjson import HostJson
 
+PING_WITHOUT: Final = ("User-Agent", "Accept", "Accept-Encoding")
 PING_EVERY_S: Final = 0.025
 RESTARTS: Final = 3
 RESTART_WINDOW_S: Final = 30 * 60.0
@@ -34,6 +35,7 @@ LAST_LINES: Final = 3
 ASKED_FOR_RESTART: Final = 200
 PR_SET_PDEATHSIG: Final = 1
 SYSTEM_LOG: Final = "languageworkerconsolelog"
+SILENT: Final = "the handler has accepted GET / and does not answer: the host waits, and no call is served (trap 8)"
 LINE_LIMIT: Final = 1024 * 1024
 
 
@@ -101,6 +103,12 @@ class HandlerProcess:
             async with asyncio.timeout(self.patience_s):
                 await self._ready.wait()
         return self.state is not HandlerState.STOPPED and self._ready.is_set()
+
+    async def ping(self) -> None:
+        """`GET /` once more, as for the platform's health check; whatever comes back is ignored (protocol 1.5)."""
+        if self.state is HandlerState.READY:
+            async with aiohttp.ClientSession(skip_auto_headers=PING_WITHOUT) as session:
+                await self._answers(session)
 
     async def kill_for_timeout(self, why: str) -> None:
         """An invocation overran functionTimeout: the process goes, and comes back uncounted (protocol 5.1)."""
@@ -194,7 +202,7 @@ class HandlerProcess:
         attempts = max(int(self._host.init_timeout_s / PING_EVERY_S + 0.5), 1)
         began = time.monotonic()
         async with aiohttp.ClientSession(
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"), timeout=aiohttp.ClientTimeout(total=None)
+            skip_auto_headers=PING_WITHOUT, timeout=aiohttp.ClientTimeout(total=None)
         ) as session:
             for _ in range(attempts):
                 if await self._answers(session):
@@ -216,7 +224,10 @@ class HandlerProcess:
     async def _answers(self, session: aiohttp.ClientSession) -> bool:
         url = f"http://127.0.0.1:{self.port}/"
         try:
-            async with session.get(url, allow_redirects=self._host.follows_redirects):
+            async with (
+                self._console.reminding("host", SILENT),
+                session.get(url, allow_redirects=self._host.follows_redirects),
+            ):
                 return True
         except aiohttp.ClientOSError:
             return False  # a socket error: nobody listens yet

@@ -21,7 +21,7 @@ from fastworker.devhost.app import RunningApp, read_app
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.azurite import Azurite
 from fastworker.devhost.console import Console
-from fastworker.devhost.front import Front, Keys
+from fastworker.devhost.front import BODY_LIMIT, Front, Keys
 from fastworker.devhost.ports import owner_of_port
 from fastworker.devhost.watch import snapshot, wait_for_change
 from fastworker.errors import FastworkerError, PortInUseError
@@ -62,7 +62,8 @@ class Session:
         port = options.port if options.port is not None else settings.port or DEFAULT_PORT
         listener = listen(options.address, port)
         port = listener.getsockname()[1]
-        front = Front(Keys(options.auth), settings.cors)
+        limit = settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or ""
+        front = Front(Keys(options.auth), settings.cors, int(limit) if limit.isdigit() else BODY_LIMIT)
         # Bodies reach the handler as the client sent them, compressed ones too.
         runner = web.AppRunner(
             front.web, access_log=None, handle_signals=False, shutdown_timeout=0, auto_decompress=False
@@ -154,8 +155,9 @@ class Session:
             self._console.info(f"master key {keys.master}, function key {keys.function}")
         path = self._options.root / ".fastworker" / "dev.json"
         path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)  # before the key is in it
         path.write_text(json.dumps({"url": base_url, "pid": os.getpid(), "key": keys.master}))
-        path.chmod(0o600)
         return lambda: path.unlink(missing_ok=True)
 
 

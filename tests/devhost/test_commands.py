@@ -229,6 +229,13 @@ def test_sync_writes_what_the_decorators_say_and_check_finds_differences(app: Ap
     assert (stray.returncode, "no function 'stray'" in stray.stderr) == (1, True)
 
 
+def test_examples_are_in_step() -> None:
+    """Also the documentation's own layout, which leaves the defaults out."""
+    for example in sorted((Path(__file__).parents[2] / "docs" / "examples").iterdir()):
+        done = command("sync", "--check", cwd=example)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("template", ["order", "http", "queue", "timer", "empty"])
 def test_new_app_is_in_step_and_its_tests_pass(tmp_path: Path, template: str) -> None:
     """Every template, tested by its own test."""

@@ -2,9 +2,9 @@
 
 import json
 
-from fastworker.testing import TestClient
-
 from function_app import app
+
+from fastworker.testing import TestClient
 
 ORDER = {"id": 1005, "quantity": 2, "color": "black"}
 
