@@ -6,6 +6,7 @@ Rule: pure. AnswerError says what was wrong with the answer and what the host ma
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,8 @@ from fastworker.devhost.netvalues import DateText, compact, from_base64, indente
 
 JSON_TYPES: Final = ("application/json", "text/json")
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_BREAK: Final = re.compile(r"[\r\n\0]")
 EXCERPT: Final = 200
 
 
@@ -211,6 +214,8 @@ def _headers(place: str, headers: Any, default: tuple[tuple[str, str], ...]) -> 
         if value is None or isinstance(value, list):
             raise AnswerError(f"{place}.headers.{name} must be one text, not {compact(value)} (trap 21)")
         text = compact(value) if isinstance(value, dict) else to_text(value)
+        if not HEADER_NAME.fullmatch(name) or HEADER_BREAK.search(text):
+            raise AnswerError(f"{place}.headers.{name}: {text!r} cannot be sent as an HTTP header")
         if name.lower() == "content-type" and "charset" not in text.lower():
             text += "; charset=utf-8"
         found.append((name, text))

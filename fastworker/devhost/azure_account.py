@@ -3,7 +3,6 @@
 Opened by storage.py. Rule: SDK types and SDK errors do not leave this file.
 """
 
-import base64
 import contextlib
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,11 +15,10 @@ from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from fastworker.devhost.netvalues import from_base64
-from fastworker.devhost.storage import Blob, Message, StorageError
+from fastworker.devhost.storage import Blob, Message, StorageError, message_text
 
 # Azurite as Debian and npm bring it is often older than the SDKs' newest API version.
 API: Final = "2024-08-04"
-LARGEST_MESSAGE: Final = 64 * 1024
 
 
 class AzureAccount:
@@ -42,9 +40,7 @@ class AzureAccount:
     # ---- queues ----
 
     async def put_message(self, queue: str, content: bytes) -> None:
-        text = base64.b64encode(content).decode() if self._encoding == "base64" else content.decode("utf-8", "replace")
-        if len(text.encode()) > LARGEST_MESSAGE:
-            raise ValueError(f"a message of {len(content)} bytes is too large for queue {queue!r}: 64 KiB is the limit")
+        text = message_text(queue, content, self._encoding)
         async with self._queue(queue) as client:
             try:
                 await client.send_message(text)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fastworker.devhost.storage import Blob, Message
+from fastworker.devhost.storage import Blob, Message, check_name, message_text
 
 WEEK_S: Final = 7 * 24 * 3600
 SCHEMA: Final = """
@@ -30,10 +30,11 @@ CREATE TABLE IF NOT EXISTS entities (
 class EmbeddedAccount:
     """A storage account in a file. Several processes may use it at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str = "base64") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.description = f"the embedded store ({path})"
         self._path = path
+        self._encoding = encoding
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")  # data of a laptop's trial runs
@@ -45,6 +46,8 @@ class EmbeddedAccount:
     # ---- queues ----
 
     async def put_message(self, queue: str, content: bytes) -> None:
+        check_name("queue", queue)
+        message_text(queue, content, self._encoding)  # only for its limit
         now = time.time()
         row = (queue, str(uuid.uuid4()), "", content, 0, now, now + WEEK_S, now)
         self._db.execute(
@@ -54,6 +57,7 @@ class EmbeddedAccount:
         )
 
     async def take_messages(self, queue: str, count: int, visibility_s: float) -> list[Message]:
+        check_name("queue", queue)
         now = time.time()
         self._db.execute("DELETE FROM messages WHERE expires < ?", (now,))
         rows = self._db.execute(
@@ -89,6 +93,7 @@ class EmbeddedAccount:
         return self._blob(container, row[:4], row[4]) if row else None
 
     async def write_blob(self, container: str, name: str, content: bytes) -> None:
+        check_name("container", container)
         etag = f'"0x{uuid.uuid4().hex[:15].upper()}"'
         row = (container, name, etag, time.time(), content)
         self._db.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)", row)
@@ -124,6 +129,7 @@ class EmbeddedAccount:
         return [json.loads(row[0]) for row in rows.fetchall()]
 
     async def insert_entity(self, table: str, entity: dict[str, Any]) -> None:
+        check_name("table", table)
         keys = (str(entity["PartitionKey"]), str(entity["RowKey"]))
         try:
             self._db.execute("INSERT INTO entities VALUES (?, ?, ?, ?)", (table, *keys, json.dumps(entity)))

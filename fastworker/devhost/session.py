@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ from aiohttp import web
 from fastworker.devhost.app import RunningApp, read_app
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.azurite import Azurite
-from fastworker.devhost.console import Console
+from fastworker.devhost.console import Console, shortened
 from fastworker.devhost.front import BODY_LIMIT, Front, Keys
 from fastworker.devhost.ports import owner_of_port
 from fastworker.devhost.watch import snapshot, wait_for_change
@@ -69,6 +70,7 @@ class Session:
             front.web, access_log=None, handle_signals=False, shutdown_timeout=0, auto_decompress=False
         )
         base_url = f"http://{options.address}:{port}"
+        logging.basicConfig(handlers=[_ToConsole(self._console)], level=logging.WARNING)
         self._watch_signals()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(listener.close)
@@ -159,6 +161,19 @@ class Session:
         path.touch(mode=0o600)  # before the key is in it
         path.write_text(json.dumps({"url": base_url, "pid": os.getpid(), "key": keys.master}))
         return lambda: path.unlink(missing_ok=True)
+
+
+class _ToConsole(logging.Handler):
+    """What libraries log (a client that speaks no HTTP, say) in the console's form, without tracebacks."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        what = "" if error is None else f": {type(error).__name__}: {shortened(error)}"
+        self._console.warn(f"{record.name}: {record.getMessage()}{what}")
 
 
 def listen(address: str, port: int) -> socket.socket:

@@ -4,6 +4,8 @@ Implemented by embedded.py (sqlite) and azure_account.py (Azure Storage, Azurite
 Rule: nobody else knows which of the two is in use.
 """
 
+import base64
+import re
 import socket
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +20,9 @@ ACCOUNT: Final = "devstoreaccount1"
 # The emulator's key is public and the same everywhere (protocol 7).
 ACCOUNT_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 AZURITE_PORTS: Final = {"blob": 10000, "queue": 10001, "table": 10002}
+LARGEST_MESSAGE: Final = 64 * 1024
+QUEUE_NAME: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+TABLE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 REACH_S: Final = 3.0
 
 
@@ -73,6 +78,28 @@ class Account(Protocol):
     async def close(self) -> None: ...
 
 
+def message_text(queue: str, content: bytes, encoding: str) -> str:
+    """What is stored for a message. Raises ValueError for one that the service refuses."""
+    text = base64.b64encode(content).decode() if encoding == "base64" else content.decode("utf-8", "replace")
+    if len(text.encode()) > LARGEST_MESSAGE:
+        raise ValueError(
+            f"a message of {len(content)} bytes is too large for queue {queue!r}: {LARGEST_MESSAGE // 1024} KiB is the "
+            f"limit, as it is stored ({encoding})"
+        )
+    return text
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raises ValueError for a name that the service refuses."""
+    if kind == "table":
+        if not TABLE_NAME.fullmatch(name):
+            raise ValueError(f"the table name {name!r} is illegal: a letter, then letters and digits, 3 to 63 in all")
+    elif not QUEUE_NAME.fullmatch(name) and name not in ("$root", "$web", "$logs"):
+        raise ValueError(
+            f"the {kind} name {name!r} is illegal: 3 to 63 lower-case letters, digits and single hyphens within"
+        )
+
+
 class Accounts:
     """The accounts of an app, opened by connection name when first used and shared by connection string."""
 
@@ -122,7 +149,7 @@ class Accounts:
             if closed:
                 from fastworker.devhost.embedded import EmbeddedAccount  # noqa: PLC0415 - only one of them is needed
 
-                return EmbeddedAccount(self._state / "storage.db")
+                return EmbeddedAccount(self._state / "storage.db", self._encoding)
             text = azurite_string()
         from fastworker.devhost.azure_account import AzureAccount, endpoints  # noqa: PLC0415
 

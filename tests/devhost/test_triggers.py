@@ -1,7 +1,9 @@
 """Queue, blob and timer triggers: batches, retries, poison, receipts and schedules."""
 
+import asyncio
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from fastworker.devhost.embedded import EmbeddedAccount
 from fastworker.devhost.envelope import BindingData
 from fastworker.devhost.expressions import ExpressionError, path_pattern, resolve
 from fastworker.devhost.jsonfile import ConfigError
@@ -57,21 +60,23 @@ def test_batches_are_taken_as_host_json_says(tmp_path: Path) -> None:
     """Section 8.2: batchSize at first, and more once no more than newBatchThreshold are running."""
     release = threading.Event()
     top = {"extensions": {"queues": {"batchSize": 3, "newBatchThreshold": 1}}}
-    with scripted(tmp_path, ("work", [QUEUE_IN]), top=top) as (
-        host,
-        handler,
-    ):
+    account = EmbeddedAccount(tmp_path / ".fastworker" / "storage.db")
+    for number in range(8):
+        asyncio.run(account.put_message("jobs", b"%d" % number))
+    asyncio.run(account.close())
+    with scripted(tmp_path, ("work", [QUEUE_IN]), top=top) as (host, handler):
 
         def wait(request: Any) -> Answering:
             release.wait(10)
             return Answering()
 
         handler.script = wait
-        put(host, *(b"%d" % i for i in range(8)))
-        wait_for(lambda: len(handler.received) >= 3, "the first batch")
-        assert len(handler.received) <= 4  # 3, or 1 and then 3, as the messages came
+        wait_for(lambda: len(handler.received) == 3, "the first batch")
+        time.sleep(0.2)  # several looks at the queue, had the listener any
+        assert len(handler.received) == 3
         release.set()
         wait_for(lambda: len(handler.received) == 8, "all messages")
+        assert not host.stops
 
 
 def test_written_message_wakes_the_listener(tmp_path: Path) -> None:
@@ -234,3 +239,30 @@ def test_outputs_go_where_their_expressions_say(tmp_path: Path) -> None:
         handler.script = answering({"Outputs": {"b": {"ok": True}}})
         put(host, b'{"orderId":1005}')
         assert host.blob("done", "1005.json") == b'{"ok":true}'
+
+
+@pytest.mark.parametrize(
+    ("queue", "content", "message"),
+    [("Upper", b"x", "queue name 'Upper' is illegal"), ("big", b"x" * 50_000, "too large for queue 'big'")],
+)
+def test_embedded_store_refuses_what_the_service_refuses(
+    tmp_path: Path, queue: str, content: bytes, message: str
+) -> None:
+    """So that it shows on the laptop and not in the cloud."""
+    account = EmbeddedAccount(tmp_path / "storage.db")
+    with pytest.raises(ValueError, match=message):
+        asyncio.run(account.put_message(queue, content))
+    asyncio.run(account.close())
+
+
+def test_endless_retries_end_with_the_host(tmp_path: Path) -> None:
+    """`maxRetryCount: -1` must not keep the local host from stopping."""
+    retry = {"strategy": "fixedDelay", "maxRetryCount": -1, "delayInterval": "00:00:00.01"}
+    with scripted(tmp_path, ("f", [HTTP_IN, HTTP_OUT]), members={"retry": retry}) as (host, handler):
+        handler.script = lambda _: Answering(500)
+        call = threading.Thread(target=host.call, args=("GET", "/api/f"))
+        call.start()
+        wait_for(lambda: len(handler.received) > 3, "some retries")
+        host.run(host.app.handler.stop())
+        call.join(5)
+        assert not call.is_alive()
