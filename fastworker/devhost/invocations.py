@@ -180,7 +180,8 @@ class Invoker:
     def _connection_failed(self, error: aiohttp.ClientError) -> str:
         text = str(error) or type(error).__name__
         if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-            return f"the handler's answer is no HTTP: {shortened(error.args[-1] if error.args else text)}"
+            what = getattr(error, "message", "") or text
+            return f"the handler's answer is no HTTP: {shortened(what)}"
         return f"no answer from the handler at 127.0.0.1:{self.handler.port}: {shortened(text)}"
 
     # ---- the envelope call ----

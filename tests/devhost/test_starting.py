@@ -25,7 +25,12 @@ PORT = int(os.environ["FUNCTIONS_CUSTOMHANDLER_PORT"])
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self):
-        self.rfile.read1(65536) if self.command == "POST" else None
+        if self.headers.get("Transfer-Encoding"):
+            while length := int(self.rfile.readline(), 16):
+                self.rfile.read(length + 2)
+            self.rfile.readline()
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
         {body}
         data = b"{{}}"
         self.send_response({status}); self.send_header("Content-Type", "application/json")
