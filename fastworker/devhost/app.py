@@ -171,6 +171,8 @@ class RunningApp:
 
     def _give_up(self, why: str) -> None:
         self.stopped = why
+        for task in list(self._jobs):
+            task.cancel()  # or the triggers would go on, and every message end in a poison queue
         self._on_stop(why)
 
     def _described(self, function: Function) -> tuple[str, str]:

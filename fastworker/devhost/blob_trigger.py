@@ -63,21 +63,20 @@ class BlobListener:
                     await self._wake.wait()
 
     async def _scan(self) -> None:
+        limit = asyncio.Semaphore(AT_ONCE)
         try:
-            blobs = await self._account.list_blobs(self.container)
+            async with asyncio.TaskGroup() as group:
+                for blob in await self._account.list_blobs(self.container):
+                    matched = self._pattern.fullmatch(blob.name)
+                    if matched and not self._state.has_receipt(self._function.name, self._path(blob), blob.etag):
+                        group.create_task(self._process(blob, matched.groupdict(), limit))
             self._reported = ""
         except Exception as error:  # whatever the storage says, the next scan tries again
-            text = f"container {self.container!r} cannot be read: {shortened(error)}"
+            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            text = f"container {self.container!r} cannot be read: {shortened(cause)}"
             if text != self._reported:
                 self._console.error(text)
             self._reported = text
-            return
-        limit = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for blob in blobs:
-                matched = self._pattern.fullmatch(blob.name)
-                if matched and not self._state.has_receipt(self._function.name, self._path(blob), blob.etag):
-                    group.create_task(self._process(blob, matched.groupdict(), limit))
 
     async def _process(self, listed: Blob, names: dict[str, str], limit: asyncio.Semaphore) -> None:
         async with limit:

@@ -27,7 +27,7 @@ from fastworker.devhost.answers import (
 from fastworker.devhost.console import REMIND_AFTER_S, Console, shortened
 from fastworker.devhost.envelope import BindingData, TriggerData, binding_data, build_envelope
 from fastworker.devhost.expressions import ExpressionError
-from fastworker.devhost.functions import Function
+from fastworker.devhost.functions import Binding, Function
 from fastworker.devhost.hostjson import HostJson
 from fastworker.devhost.inputs import read_input
 from fastworker.devhost.outputs import OutputWriter, Written
@@ -193,9 +193,18 @@ class Invoker:
         inputs = {function.trigger.name: trigger.value}
         for binding in function.inputs:
             if not binding.is_trigger:
-                inputs[binding.name] = await read_input(binding, data, self._accounts)
+                inputs[binding.name] = await self._input(binding, data)
         answer = await self._post(function, build_envelope(inputs, data, retry), invocation_id)
         return await self._finish(function, answer, data, invocation_id)
+
+    async def _input(self, binding: Binding, data: BindingData) -> Any:
+        try:
+            return await read_input(binding, data, self._accounts)
+        except (ExpressionError, StorageError):
+            raise
+        except Exception as error:  # the SDKs raise what they like: an input that cannot be read fails the invocation
+            what = f"{type(error).__name__}: {shortened(error)}"
+            raise InvocationError(f"input {binding.name!r} cannot be read: {what}") from error
 
     async def _post(self, function: Function, body: bytes, invocation_id: str) -> Answer:
         async with self.session.post(

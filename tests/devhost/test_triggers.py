@@ -17,7 +17,18 @@ from fastworker.devhost.expressions import ExpressionError, path_pattern, resolv
 from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.state import TimerStatus, TriggerState
 from fastworker.devhost.timer_trigger import Schedule
-from tests.devhost.stand import HTTP_IN, HTTP_OUT, QUEUE_IN, QUEUE_OUT, Answering, answering, scripted
+from tests.devhost.stand import (
+    HTTP_IN,
+    HTTP_OUT,
+    QUEUE_IN,
+    QUEUE_OUT,
+    Answering,
+    AppFolder,
+    LocalHost,
+    answering,
+    scripted,
+)
+from tests.devhost.test_starting import ends_with
 from tests.harness import wait_for
 
 BLOB_IN = {"type": "blobTrigger", "direction": "in", "name": "blob", "path": "samples/{name}.txt"}
@@ -266,3 +277,25 @@ def test_endless_retries_end_with_the_host(tmp_path: Path) -> None:
         host.run(host.app.handler.stop())
         call.join(5)
         assert not call.is_alive()
+
+
+def test_messages_are_not_poisoned_when_the_host_has_stopped(folder: AppFolder) -> None:
+    """A handler that keeps crashing stops the host, and its triggers with it."""
+    ends_with(folder, "sys.exit(1)")
+    folder.function("work", QUEUE_IN)
+    account = EmbeddedAccount(folder.root / ".fastworker" / "storage.db")
+    asyncio.run(account.put_message("jobs", b"precious"))
+    with LocalHost(folder.root) as host:
+        wait_for(lambda: host.stops, "the host's end")
+        time.sleep(0.3)  # several polls, if the listener were still there
+    assert (account.peek("jobs"), account.peek("jobs-poison")) == ([b"precious"], [])
+    asyncio.run(account.close())
+
+
+def test_unreadable_input_fails_the_invocation_with_its_name(tmp_path: Path) -> None:
+    """Whatever the storage raised."""
+    table = {"type": "table", "name": "rows", "tableName": "rows", "filter": "n gt 1"}
+    with scripted(tmp_path, ("f", [HTTP_IN, table, HTTP_OUT])) as (host, handler):
+        assert host.call("GET", "/api/f").status == 500
+        host.says("input 'rows' cannot be read: ValueError: the embedded store knows no table filters")
+        assert not handler.received
