@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from fastworker.inherited import Inherited
     from fastworker.settings import Settings
 
-USAGE = """usage: fastworker serve [APP] [options]
+USAGE = """usage: fastworker COMMAND [options]
 
-Serve Azure Functions as a custom handler of the Functions host.
+Serve Azure Functions as a custom handler of the Functions host. COMMAND --help tells more.
 
 commands:
   serve     what host.json starts (fastworker serve --help)
+  dev       run a function app on this machine, as the Functions host would
+  new       write a new function app
+  sync      write function.json and host.json from the decorators
+  invoke    call one function
   version   the version of fastworker
 """
 
@@ -67,6 +71,10 @@ def serve(argv: Sequence[str]) -> int:
 
     settings = parse_settings(argv, os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    if settings.debugpy is not None:
+        from fastworker.debugger import settings_for_debugging
+
+        settings = settings_for_debugging(settings)
     logs.take_over_streams()
     cpus = usable_cpus()
     workers = settings.workers or cpus
@@ -78,7 +86,46 @@ def serve(argv: Sequence[str]) -> int:
     return _fail(*outcome) if outcome.exit_code else 0
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"serve": serve}
+def dev(argv: Sequence[str]) -> int:
+    """`fastworker dev`: a local stand-in for the Functions host."""
+    return _with_extra("dev", argv)
+
+
+def new(argv: Sequence[str]) -> int:
+    """`fastworker new`: a function app to begin with."""
+    return _with_extra("new", argv)
+
+
+def sync(argv: Sequence[str]) -> int:
+    """`fastworker sync`: function.json and host.json from the decorators."""
+    return _with_extra("sync", argv)
+
+
+def invoke(argv: Sequence[str]) -> int:
+    """`fastworker invoke`: one call of one function."""
+    return _with_extra("invoke", argv)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "serve": serve,
+    "dev": dev,
+    "new": new,
+    "sync": sync,
+    "invoke": invoke,
+}
+
+
+def _with_extra(name: str, argv: Sequence[str]) -> int:
+    """Runs commands/{name}.py; what it imports may need the extra."""
+    import importlib
+
+    try:
+        module = importlib.import_module(f"fastworker.commands.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "fastworker":
+            raise
+        return _fail(2, f"fastworker {name} needs {error.name!r}: pip install 'fastworker[dev]'")
+    return int(module.main(argv))
 
 
 def open_listener(port: int) -> socket.socket:

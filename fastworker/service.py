@@ -26,6 +26,8 @@ from fastworker.settings import Settings
 ALIVE = Answer(200, b'{"status":"ready"}')
 # Lasts about as long as a host takes to start the next process.
 RETRY_AFTER = ((b"Retry-After", b"1"),)
+# Somebody at a breakpoint has all the time in the world.
+NO_LIMIT_S = 7 * 24 * 3600.0
 ALLOW_POST = ((b"Allow", b"POST"),)
 
 
@@ -67,6 +69,8 @@ class Service:
                 host_timeout_s=host_s,
                 grace_s=settings.grace,
             )
+            if settings.debugpy is not None:
+                seconds = NO_LIMIT_S
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
             self._routes[b"/" + function.name.encode()] = (function, int(seconds * 1e9), int(grace_s * 1e9))
 

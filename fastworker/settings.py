@@ -17,6 +17,7 @@ from fastworker.deadline import CAP_S
 from fastworker.errors import SettingsError
 
 PREFIX = "FASTWORKER_"
+DEBUGPY_PORT = "5678"
 PORT_NAMES = ("FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT")
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -95,6 +96,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
     log_format: Annotated[Literal["text", "json"], option("text or json", "of lines on stdout and stderr")] = "text"
 
+    debugpy: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        option("a port, or off", "listen for a debugger: one worker, no deadlines", word="off"),
+    ] = None
+
 
 def options() -> dict[str, Meta]:
     """The configurable fields by name, each with its `option`."""
@@ -157,7 +163,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", nargs="?", const="", help=f"on 127.0.0.1; the host's {PORT_NAMES[0]} wins")
     for name, meta in options().items():
         expects = (meta.extra or {})["expects"]
-        parser.add_argument(_flag(name), nargs="?", const="", metavar="VALUE", help=f"{meta.description} ({expects})")
+        # As debugpy's own documentation has it, its port may be left out; of all others a missing value is told later.
+        missing = DEBUGPY_PORT if name == "debugpy" else ""
+        help_text = f"{meta.description} ({expects})"
+        parser.add_argument(_flag(name), nargs="?", const=missing, metavar="VALUE", help=help_text)
     return parser
 
 

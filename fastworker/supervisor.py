@@ -103,6 +103,7 @@ class Supervisor:
         self._settings = settings
         self._zygote_main = zygote_main
         self._grace_ns = int(settings.grace * 1e9)
+        self._has_deadlines = settings.debugpy is None
         longest_s = limit_s(own_s=None, server_s=settings.deadline, host_timeout_s=None, grace_s=settings.grace)
 
         numbers = number_range(linux.raise_descriptor_limit())
@@ -363,6 +364,8 @@ class Supervisor:
 
     def _check_worker(self, slot: int, worker: _Worker, now_ns: int) -> None:
         worker.control.flush()
+        if not self._has_deadlines:
+            return  # a worker at a breakpoint is late for everything
         row = self._board.worker(slot)
         if row.beat != worker.beat:
             worker.beat, worker.beat_ns = row.beat, now_ns

@@ -76,6 +76,10 @@ def main(
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
+        if settings.debugpy is not None:
+            from fastworker import debugger  # noqa: PLC0415 - nobody else pays for it
+
+            debugger.listen(settings.debugpy)
         loaded = app or load_app(settings.app, app_root=settings.app_root)
         worker = Worker(slot, control, inherited, settings, loaded, loop)
         worker.start()

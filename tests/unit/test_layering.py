@@ -10,6 +10,8 @@ NAMES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 DEPENDENCIES = {"httptools", "msgspec", "orjson", "uvloop"}
 # Development tools, imported by nobody that serves.
 TOOLS = {"testing", "simulated_host"}
+# Imported inside of a function, when a flag asks for it.
+OPTIONAL = {"debugger": {"debugpy"}}
 
 
 class _Imports(ast.NodeVisitor):
@@ -148,7 +150,8 @@ def test_the_core_needs_four_libraries(name):
     """uvloop, httptools, orjson, msgspec and the standard library."""
     import sys  # noqa: PLC0415 - only this test asks it for names
 
-    assert set() == tops(imports_of(name)) - DEPENDENCIES - set(sys.stdlib_module_names) - {"fastworker"}
+    known = DEPENDENCIES | set(sys.stdlib_module_names) | {"fastworker"} | OPTIONAL.get(name, set())
+    assert set() == tops(imports_of(name)) - known
 
 
 def test_only_the_command_reads_the_environment():

@@ -41,6 +41,7 @@ TABLE = [
     ("preload", True, [("0", False), ("1", True)], ["2", "yes", "", "null"]),
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
     ("log_format", "text", [("text", "text"), ("json", "json")], ["xml", ""]),
+    ("debugpy", None, [("5678", 5678), ("off", None)], ["0", "65536", "1.5", "auto", ""]),
 ]
 NAMES = [row[0] for row in TABLE]
 

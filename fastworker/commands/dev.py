@@ -1,0 +1,116 @@
+"""`fastworker dev [DIR]`: the local host (devhost/), and sync before each start where the app is a fastworker one.
+
+Called by cli.py. Rule: the only place where the local host and fastworker's own app meet, and only by a subprocess.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastworker.devhost.console import Console
+from fastworker.devhost.session import DEFAULT_PORT, DevOptions, Session
+from fastworker.errors import FastworkerError
+
+
+class NoAppError(FastworkerError):
+    """There is no such folder."""
+
+    exit_code = 2
+
+
+class SyncFailedError(FastworkerError):
+    """The app's decorators could not be turned into function.json files."""
+
+    exit_code = 3
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs until Ctrl-C; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    root = Path(arguments.dir).absolute()
+    if not root.is_dir():
+        raise NoAppError(f"{root} is no folder: name a function app's folder, or make one: fastworker new DIR")
+    console = Console()
+    options = DevOptions(
+        root=root,
+        address=arguments.address,
+        port=arguments.port,
+        auth=arguments.auth,
+        reload=not arguments.no_reload,
+        azurite=arguments.azurite,
+        max_poll_s=arguments.max_poll,
+        prepare=None if arguments.no_sync else _Sync(console).run,
+    )
+
+    async def session() -> int:
+        return await Session(options, dict(os.environ), console).run()
+
+    return asyncio.run(session())
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastworker dev",
+        description="Run a function app on a local stand-in for the Azure Functions host. Runs any custom handler.",
+    )
+    parser.add_argument("dir", nargs="?", default=".", metavar="DIR", help="the app's folder (default: this one)")
+    parser.add_argument(
+        "--port", type=_port, help=f"of the front (default: local.settings.json's LocalHttpPort, or {DEFAULT_PORT})"
+    )
+    parser.add_argument("--address", default="127.0.0.1", help="to listen on (default: 127.0.0.1)")
+    parser.add_argument("--auth", action="store_true", help="enforce auth levels; prints the keys")
+    parser.add_argument("--no-reload", action="store_true", help="do not start anew when files change")
+    parser.add_argument("--no-sync", action="store_true", help="do not write function.json from the decorators")
+    parser.add_argument("--azurite", action="store_true", help="start Azurite, data in DIR/.fastworker/azurite")
+    parser.add_argument(
+        "--max-poll", type=_seconds, metavar="SECONDS", help="longest pause between looks at a queue or container"
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text}")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"seconds above 0, not {text}")
+    return seconds
+
+
+class _Sync:
+    """Runs `fastworker sync` in a process of its own: the app is imported anew each time, and never in here."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def run(self, root: Path) -> None:
+        if not uses_fastworker(root):
+            return
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "fastworker", "sync", str(root), "--quiet"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for the session, which then ends in order
+        )
+        out, err = await process.communicate()
+        for line in out.decode("utf-8", "replace").splitlines():
+            self._console.info(line)
+        if process.returncode:
+            raise SyncFailedError(err.decode("utf-8", "replace").strip().removeprefix("fastworker: "))
+
+
+def uses_fastworker(root: Path) -> bool:
+    """Whether the folder has a function_app.py that imports fastworker."""
+    try:
+        return "fastworker" in (root / "function_app.py").read_text("utf-8", "replace")
+    except OSError:
+        return False

@@ -1,0 +1,136 @@
+"""`fastworker sync [DIR] [--check]`: host.json and function.json files from the decorators.
+
+Called by cli.py, and by `fastworker dev` before each start. Rule: a file that says the same already is left as it
+is, whatever its layout; nothing is ever removed.
+"""
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from fastworker.app import DEFAULT_FILE, LoadedApp, load_app
+from fastworker.bindings import ConfigFileError, read_function_json, read_host_json, to_json
+from fastworker.declarations import STORAGE
+
+HOST_JSON: Final[dict[str, Any]] = {
+    "version": "2.0",
+    "functionTimeout": "00:01:00",
+    "customHandler": {
+        "description": {"defaultExecutablePath": "fastworker", "arguments": ["serve"]},
+    },
+    "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
+}
+OUT_OF_DATE: Final = 1
+
+
+class Change(NamedTuple):
+    """A file that does not say what the decorators say."""
+
+    path: Path
+    before: str
+    after: str
+
+
+def main(argv: Sequence[str]) -> int:
+    """0 when all is in step (or was written); with --check 1 when something is out of date."""
+    parser = argparse.ArgumentParser(prog="fastworker sync", description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("dir", nargs="?", default=".", metavar="DIR", help="the app's folder (default: this one)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is out of date")
+    parser.add_argument("--quiet", action="store_true", help="one line per written file, and nothing if there is none")
+    arguments = parser.parse_args(argv)
+    root = Path(arguments.dir)
+    loaded = load_app(str(root / DEFAULT_FILE), app_root=str(root))
+    changes = planned_changes(loaded, root)
+    strays = stray_folders(loaded, root)
+    for line in strays:
+        print(f"fastworker sync: {line}", file=sys.stderr)
+    for change in changes:
+        if not arguments.check:
+            change.path.parent.mkdir(exist_ok=True)
+            change.path.write_text(change.after)
+        if arguments.quiet:
+            print(f"{'written' if not arguments.check else 'out of date'}: {change.path}")
+        else:
+            print(_diff(change), end="")
+    if arguments.check:
+        return OUT_OF_DATE if changes or strays else 0
+    if not changes and not arguments.quiet:
+        print(f"{root}: everything is in step ({len(loaded.functions)} functions)")
+    return 0
+
+
+def planned_changes(loaded: LoadedApp, root: Path) -> list[Change]:
+    """The files to write, sorted by name."""
+    changes = []
+    host = root / "host.json"
+    if not host.exists():
+        changes.append(Change(host, "", _render(HOST_JSON)))
+    else:
+        read_host_json(root)  # a broken one is told, and left alone
+    decorated = {d.function_name for d in loaded.app.declarations if d.bindings}
+    for name, function in sorted(loaded.functions.items()):
+        if name not in decorated:
+            continue  # bound by name: its function.json is the source
+        path = root / name / "function.json"
+        document = {"bindings": [to_json(binding) for binding in function.bindings]}
+        before = path.read_text() if path.exists() else ""
+        if not _same_bindings(path, document["bindings"]):
+            changes.append(Change(path, before, _render(_keeping_others(before, document))))
+    return changes
+
+
+def stray_folders(loaded: LoadedApp, root: Path) -> list[str]:
+    """function.json files that no function of the app stands behind; the host would offer them all the same."""
+    names = {name.lower() for name in loaded.functions}
+    return [
+        f"{path}:1: the app has no function {path.parent.name!r}: remove the folder, or add the function"
+        for path in sorted(root.glob("*/function.json"))
+        if path.parent.name.lower() not in names
+    ]
+
+
+def _same_bindings(path: Path, wanted: list[dict[str, Any]]) -> bool:
+    """Whether the file declares the same bindings, in whatever layout, order and spelling of defaults."""
+    try:
+        found = [to_json(binding) for binding in read_function_json(path)]
+    except (FileNotFoundError, ConfigFileError):
+        return False
+    return _meanings(path.parent.name, found) == _meanings(path.parent.name, wanted)
+
+
+def _meanings(function: str, bindings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By binding name, what the host makes of each: its defaults filled in."""
+    found = {}
+    for members in bindings:
+        kind = members["type"].lower()
+        meaning = {**members, "type": kind, "direction": members.get("direction", "in")}
+        if kind == "httptrigger":
+            meaning["route"] = members.get("route") or function
+            meaning["authLevel"] = str(members.get("authLevel") or "function").lower()
+            meaning["methods"] = sorted(str(method).lower() for method in members.get("methods") or ())
+        if meaning.get("connection") == STORAGE:
+            del meaning["connection"]
+        found[members["name"]] = meaning
+    return found
+
+
+def _keeping_others(before: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Members that no decorator writes, such as `retry` and `disabled`, stay as they are."""
+    try:
+        known = json.loads(before)
+    except ValueError:
+        known = {}
+    return {**known, **document} if isinstance(known, dict) else document
+
+
+def _render(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _diff(change: Change) -> str:
+    before, after = change.before.splitlines(keepends=True), change.after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(before, after, str(change.path) if before else "/dev/null", str(change.path)))

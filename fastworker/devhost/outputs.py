@@ -1,0 +1,104 @@
+"""Output bindings: what an accepted answer writes to queues, blobs and tables; others are recorded and shown.
+
+Used by invocations.py. Rule: what is written follows written.py; an output that fails fails the invocation, although
+others may have been written before it (protocol 4.6).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastworker.devhost import written
+from fastworker.devhost.answers import AnswerError
+from fastworker.devhost.console import shortened
+from fastworker.devhost.envelope import BindingData
+from fastworker.devhost.expressions import ExpressionError, resolve
+from fastworker.devhost.functions import RETURN, Binding
+from fastworker.devhost.netvalues import compact
+from fastworker.devhost.storage import Accounts
+
+OBJECT_TYPES = ("cosmosdb", "eventgrid", "sql", "mysql")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One thing that was written: by which output, where to, and what."""
+
+    output: str
+    target: str
+    value: Any
+
+    def __str__(self) -> str:
+        shown = self.value if isinstance(self.value, bytes | str) else compact(self.value)
+        return f"{self.target}: {shortened(shown)}"
+
+
+class OutputWriter:
+    """Writes outputs. `on_write` is told what was written where: a listener may be waiting."""
+
+    def __init__(self, accounts: Accounts, on_write: Callable[[str, str], None]) -> None:
+        self._accounts = accounts
+        self._on_write = on_write
+
+    async def write(self, binding: Binding, value: Any, data: BindingData) -> list[Written]:
+        """Raises AnswerError for values that the host cannot write, or that storage refuses."""
+        place = "ReturnValue" if binding.name == RETURN else f"Outputs.{binding.name}"
+        try:
+            if binding.key == "queue":
+                return await self._queue(place, binding, value, data)
+            if binding.key == "blob":
+                return await self._blob(place, binding, value, data)
+            if binding.key == "table":
+                return await self._table(place, binding, value, data)
+        except (AnswerError, ExpressionError) as error:
+            raise AnswerError(f"{place}: {error}" if isinstance(error, ExpressionError) else str(error)) from None
+        except Exception as error:  # the SDKs raise what they like: any failure to write fails the invocation
+            raise AnswerError(f"{place}: cannot be written: {type(error).__name__}: {error}") from error
+        if binding.key in OBJECT_TYPES:
+            return [Written(binding.name, _elsewhere(binding), item) for item in written.objects(place, value)]
+        return [Written(binding.name, _elsewhere(binding), item) for item in written.messages(place, value)]
+
+    async def _queue(self, place: str, binding: Binding, value: Any, data: BindingData) -> list[Written]:
+        queue = resolve(binding.text("queueName"), data)
+        account = self._accounts.open(binding.connection)
+        found = []
+        for message in written.messages(place, value):
+            await account.put_message(queue, message)
+            found.append(Written(binding.name, f"queue {queue}", message))
+            self._on_write(binding.connection, f"queue {queue}")
+        return found
+
+    async def _blob(self, place: str, binding: Binding, value: Any, data: BindingData) -> list[Written]:
+        content = written.blob(place, value)
+        if content is None:
+            return []
+        path = resolve(binding.text("path"), data)
+        container, _, name = path.partition("/")
+        if not name:
+            raise AnswerError(f"{place}: the path {path!r} names no blob: container/name")
+        await self._accounts.open(binding.connection).write_blob(container, name, content)
+        self._on_write(binding.connection, f"blob {container}")
+        return [Written(binding.name, f"blob {path}", content)]
+
+    async def _table(self, place: str, binding: Binding, value: Any, data: BindingData) -> list[Written]:
+        table = resolve(binding.text("tableName"), data)
+        account = self._accounts.open(binding.connection)
+        found = []
+        for item in written.objects(place, value):
+            entity = dict(item)
+            for member, name in (("PartitionKey", "partitionKey"), ("RowKey", "rowKey")):
+                default = binding.text(name)
+                if member not in entity and default:
+                    entity[member] = resolve(default, data)
+                if member not in entity:
+                    raise AnswerError(f"{place}: an entity needs a {member}: {compact(item)}")
+            await account.insert_entity(table, entity)
+            found.append(Written(binding.name, f"table {table}", entity))
+        return found
+
+
+def _elsewhere(binding: Binding) -> str:
+    """The target of an output whose service is not here."""
+    names = ("queueName", "topicName", "eventHubName", "containerName", "collectionName", "topicEndpointUri")
+    name = next((binding.text(n) for n in names if binding.text(n)), binding.name)
+    return f"{binding.type} {name} (recorded only)"

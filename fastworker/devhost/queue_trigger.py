@@ -1,0 +1,144 @@
+"""The queue trigger: takes messages in batches, runs the function for each, and deals with those that fail.
+
+Started by app.py. Rule: a message is deleted after success, put back after a failure, and moved to the poison queue
+after maxDequeueCount tries (protocol 5.5, 8.2).
+"""
+
+import asyncio
+import contextlib
+import random
+from typing import Any, Final
+
+from fastworker.devhost.console import Console, shortened
+from fastworker.devhost.envelope import TriggerData
+from fastworker.devhost.functions import Function
+from fastworker.devhost.hostjson import QueueOptions
+from fastworker.devhost.invocations import Invoker
+from fastworker.devhost.storage import Account, Message
+
+POLL_S: Final = 0.1
+# A message in work is hidden for this long, and again before that is over.
+HIDDEN_S: Final = 600.0
+POISON: Final = "-poison"
+
+
+class QueueListener:
+    """Listens to one function's queue."""
+
+    def __init__(
+        self, function: Function, account: Account, invoker: Invoker, options: QueueOptions, console: Console
+    ) -> None:
+        self.queue = function.trigger.text("queueName")
+        self._function = function
+        self._account = account
+        self._invoker = invoker
+        self._options = options
+        self._console = console
+        self._running: dict[asyncio.Task[None], Message] = {}
+        self._wake = asyncio.Event()
+        self._reported = ""
+
+    def notify(self) -> None:
+        """A message was written by this very host: look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        pause = POLL_S
+        try:
+            while True:
+                found = 0
+                if len(self._running) <= self._options.new_batch_threshold:
+                    found = await self._take_batch()
+                pause = POLL_S if found else min(pause * random.uniform(1.5, 2.5), self._options.max_polling_s)
+                if not found or len(self._running) > self._options.new_batch_threshold:
+                    await self._pause(pause)
+        finally:
+            await self._give_back()
+
+    async def _take_batch(self) -> int:
+        try:
+            messages = await self._account.take_messages(self.queue, self._options.batch_size, HIDDEN_S)
+            self._reported = ""
+        except Exception as error:  # whatever the storage says, the listener tries again
+            text = f"queue {self.queue!r} cannot be read: {shortened(error)}"
+            if text != self._reported:
+                self._console.error(text)
+            self._reported = text
+            return 0
+        for message in messages:
+            task = asyncio.create_task(self._process(message))
+            self._running[task] = message
+            task.add_done_callback(self._done)
+        return len(messages)
+
+    async def _pause(self, seconds: float) -> None:
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task, None)
+        self._wake.set()
+        if not task.cancelled() and task.exception() is not None:
+            self._console.error(f"queue {self.queue!r}: {task.exception()}")
+
+    async def _process(self, message: Message) -> None:
+        if message.content is None:
+            why = "is no base64, which extensions.queues.messageEncoding in host.json asks for"
+            await self._poison(message, message.raw.encode(), why)
+            return
+        renewal = asyncio.create_task(self._renew(message))
+        try:
+            data = TriggerData(self._value(message.content), metadata(message))
+            outcome = await self._invoker.invoke(self._function, data, f"queue {self.queue}")
+        finally:
+            renewal.cancel()
+        if outcome.ok:
+            await self._account.delete_message(self.queue, message)
+        elif message.dequeue_count >= self._options.max_dequeue_count:
+            await self._poison(message, message.content, f"failed {message.dequeue_count} times")
+        else:
+            await self._account.release_message(self.queue, message, self._options.visibility_timeout_s)
+
+    def _value(self, content: bytes) -> Any:
+        if self._function.trigger.data_type == "binary":
+            return content
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return content
+
+    async def _poison(self, message: Message, content: bytes, why: str) -> None:
+        if self.queue.endswith(POISON):
+            self._console.error(f"a message of {self.queue!r} {why}; it is dropped, for a poison queue has none")
+        else:
+            await self._account.put_message(self.queue + POISON, content)
+            self._console.error(f"a message of {self.queue!r} {why}: moved to {self.queue + POISON!r}")
+        await self._account.delete_message(self.queue, message)
+
+    async def _renew(self, message: Message) -> None:
+        while True:
+            await asyncio.sleep(HIDDEN_S / 2)
+            await self._account.release_message(self.queue, message, HIDDEN_S)
+
+    async def _give_back(self) -> None:
+        """At the end: what was in work is visible again at once, rather than in ten minutes."""
+        unfinished = dict(self._running)
+        for task in unfinished:
+            task.cancel()
+        for message in unfinished.values():
+            with contextlib.suppress(Exception):
+                await self._account.release_message(self.queue, message, 0)
+
+
+def metadata(message: Message) -> dict[str, Any]:
+    """The binding data of a message; the trigger's own name is left out of the envelope (protocol 2.3)."""
+    return {
+        "DequeueCount": message.dequeue_count,
+        "ExpirationTime": message.expires,
+        "Id": message.id,
+        "InsertionTime": message.inserted,
+        "NextVisibleTime": message.next_visible,
+        "PopReceipt": message.pop_receipt,
+    }

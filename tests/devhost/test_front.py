@@ -1,0 +1,308 @@
+"""Group D of the protocol's test vectors: routes, keys, admin endpoints, forward and proxy mode."""
+
+import http.client
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastworker.devhost.routing import Route, RouteError, decoded_path
+from tests.devhost.stand import (
+    HTTP_IN,
+    HTTP_OUT,
+    MANUAL,
+    QUEUE_IN,
+    QUEUE_OUT,
+    Answering,
+    AppFolder,
+    LocalHost,
+    answering,
+    scripted,
+)
+from tests.devhost.test_starting import server
+from tests.harness import wait_for
+
+HTTP = [HTTP_IN, HTTP_OUT]
+GUID = "2c0a9d61-6d0e-4c5f-9a54-0b7f4f1c8e10"
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "params"),
+    [
+        pytest.param("items/{c:alpha}/{id:guid?}", "items/9/x", None, id="D48"),
+        ("items/{c:alpha}/{id:guid?}", f"Items/abc/{GUID}", {"c": "abc", "id": GUID}),
+        ("items/{c:alpha}/{id:guid?}", "items/abc", {"c": "abc", "id": None}),
+        ("items/{c:alpha}/{id:guid?}", "items/abc/x", None),
+        ("a/{id:int}", "a/7", {"id": "7"}),
+        ("a/{id:int}", "a/x", None),
+        ("a/{id=5}", "a", {"id": "5"}),
+        ("{*rest}", "x/y/z", {"rest": "x/y/z"}),
+        ("files/{name}.{ext}", "files/a.b.txt", {"name": "a.b", "ext": "txt"}),
+        ("a/{n:range(1,5)}", "a/6", None),
+        ("a/{n:range(1,5)}", "a/5", {"n": "5"}),
+        ("a/{n:length(2)}", "a/xyz", None),
+        ("a/{n:regex(^x[0-9]$)}", "a/x1", {"n": "x1"}),
+        ("a/{n:min(3):max(4)}", "a/4", {"n": "4"}),
+        ("a/{b}", "a", None),
+        ("a", "a/", {}),
+        ("", "", {}),
+        ("a/{b}", "a/x%20y", {"b": "x y"}),
+    ],
+)
+def test_route_template_matches_as_in_aspnet(template: str, path: str, params: Any) -> None:
+    """Vector D48 and section 6.1: ignoring case, constraints included."""
+    found = Route(template).match(decoded_path(path))
+    if template == "files/{name}.{ext}":
+        assert found is not None  # where the split is, is the regular expression's choice
+        assert ".".join(str(v) for v in found.values()) == "a.b.txt"
+    else:
+        assert found == params
+
+
+@pytest.mark.parametrize("template", ["a/{b:nix}", "a/{b", "a/{b:length(x)}"])
+def test_wrong_route_template_is_refused(template: str) -> None:
+    """The function is in error, with the reason."""
+    with pytest.raises(RouteError):
+        Route(template)
+
+
+def test_no_route_and_wrong_method_are_404(tmp_path: Path) -> None:
+    """Vector D49: never 405; and a literal route wins over a parameter."""
+    functions = (
+        ("getter", [{**HTTP_IN, "methods": ["get"], "route": "x/{id}"}, HTTP_OUT]),
+        ("literal", [{**HTTP_IN, "route": "x/me"}, HTTP_OUT]),
+    )
+    with scripted(tmp_path, *functions) as (host, handler):
+        assert host.call("POST", "/api/x/1", "").status == 404
+        assert host.call("GET", "/x/1").status == 404
+        assert host.call("GET", "/api/nothing").status == 404
+        assert host.call("GET", "/API/X/1").status == 204
+        assert host.call("GET", "/api/x/me").status == 204
+        assert [r.path for r in handler.received] == ["/getter", "/literal"]
+
+
+def test_route_prefix_may_be_empty(tmp_path: Path) -> None:
+    """Section 6.1: and `GET /` is the home page until a function takes it."""
+    top = {"extensions": {"http": {"routePrefix": ""}}}
+    with scripted(tmp_path, ("f", HTTP), top=top) as (host, _):
+        assert host.call("GET", "/f").status == 204
+        assert b"up and running" in host.call("GET", "/").body
+    with scripted(tmp_path, ("f", HTTP), environ={"AzureWebJobsDisableHomepage": "true"}) as (host, _):
+        assert host.call("GET", "/").status == 204
+
+
+def test_second_function_of_a_route_is_in_error(folder: AppFolder) -> None:
+    """Section 6.1: same route and overlapping methods."""
+    folder.host("sleep", "1000")
+    folder.function("a", {**HTTP_IN, "route": "x", "methods": ["get"]}, HTTP_OUT)
+    folder.function("b", {**HTTP_IN, "route": "X"}, HTTP_OUT)
+    folder.function("c", {**HTTP_IN, "route": "admin/x"}, HTTP_OUT)
+    with LocalHost(folder.root) as host:
+        host.says("belongs to 'a'")
+        host.says("may not start with admin or runtime")
+
+
+def test_keys_are_enforced_with_auth(tmp_path: Path) -> None:
+    """Vector D50: header or query; the master key opens everything."""
+    functions = (
+        ("f", [{**HTTP_IN, "authLevel": "function"}, HTTP_OUT]),
+        ("a", [{**HTTP_IN, "authLevel": "admin"}, HTTP_OUT]),
+        ("open", HTTP),
+    )
+    with scripted(tmp_path, *functions, auth=True) as (host, handler):
+        keys = host.keys
+        reply = host.call("GET", "/api/f")
+        assert (reply.status, reply.body) == (401, b"")
+        assert host.call("GET", "/api/f", x_functions_key="wrong").status == 401
+        assert host.call("GET", "/api/f", x_functions_key=keys.function).status == 204
+        assert host.call("GET", f"/api/f?code={keys.function}").status == 204
+        assert host.call("GET", f"/api/a?code={keys.function}").status == 401
+        assert host.call("GET", f"/api/a?code={keys.master}").status == 204
+        assert host.call("GET", "/api/open").status == 204
+        assert host.call("GET", "/admin/functions").status == 401
+        assert host.call("GET", "/admin/functions", x_functions_key=keys.master).status == 200
+        assert host.call("GET", "/admin/host/ping").status == 200
+        identity = handler.received[0].envelope["Data"]["req"]["Identities"][0]
+        assert identity["AuthenticationType"] == "WebJobsAuthLevel"
+        assert identity["Claims"][0]["Value"] == "Function"
+
+
+def test_everybody_is_let_in_without_auth(tmp_path: Path) -> None:
+    """Section 6.1: as `func start` does."""
+    with scripted(tmp_path, ("a", [{**HTTP_IN, "authLevel": "admin"}, HTTP_OUT])) as (host, _):
+        assert host.call("GET", "/api/a").status == 204
+
+
+def test_disabled_function_is_404(tmp_path: Path) -> None:
+    """Vector D51: but not for the master key."""
+    environ = {"AzureWebJobs.hello.Disabled": "true"}
+    with scripted(tmp_path, ("hello", HTTP), environ=environ) as (host, _):
+        assert host.call("GET", "/api/hello").status == 404
+    with scripted(tmp_path, ("hello", HTTP), environ=environ, auth=True) as (host, _):
+        assert host.call("GET", f"/api/hello?code={host.keys.master}").status == 204
+
+
+def test_admin_call_runs_in_the_background(tmp_path: Path) -> None:
+    """Vector D52: 202 at once; the input is the trigger's value."""
+    with scripted(tmp_path, ("Q", [{**QUEUE_IN, "queueName": "never"}])) as (host, handler):
+        assert host.call("POST", "/admin/functions/Q", '{"input":"hi"}').status == 202
+        wait_for(lambda: handler.received, "the call")
+        assert handler.received[0].envelope["Data"] == {"item": '"hi"'}
+        assert host.call("POST", "/admin/functions/Q", "").status == 400
+        unknown = host.call("POST", "/admin/functions/QQ", '{"input":"hi"}')
+        assert (unknown.status, unknown.body) == (404, b"there is no function 'QQ'; did you mean 'Q'?")
+
+
+def test_admin_endpoints_describe_host_and_functions(tmp_path: Path) -> None:
+    """Section 6.2."""
+    with scripted(tmp_path, ("f", HTTP), ("job", [MANUAL])) as (host, _):
+        functions = json.loads(host.call("GET", "/admin/functions").body)
+        assert [f["name"] for f in functions] == ["f", "job"]
+        assert functions[0]["invoke_url_template"] == f"{host.url}/api/f"
+        assert functions[1]["config"]["bindings"][0]["type"] == "manualTrigger"
+        assert json.loads(host.call("GET", "/admin/functions/f/status").body) == {}
+        status = json.loads(host.call("GET", "/admin/host/status").body)
+        assert (status["state"], status["version"]) == ("Running", "4.1037.0.0")
+
+
+def test_event_grid_webhook_delivers_events(tmp_path: Path) -> None:
+    """Section 6.2 and the example of 2.7: a nested object, its data in Metadata."""
+    trigger = {"type": "eventGridTrigger", "direction": "in", "name": "event"}
+    event = {"id": "e-1", "eventType": "T", "eventTime": "2026-01-02T10:00:00.5Z", "data": {"n": 1}}
+    with scripted(tmp_path, ("onevent", [trigger])) as (host, handler):
+        path = "/runtime/webhooks/EventGrid?functionName=OnEvent"
+        assert host.call("POST", path, json.dumps([event]), aeg_event_type="Notification").status == 202
+        document = handler.received[0].envelope
+        assert document["Data"]["event"] == event
+        assert document["Metadata"]["data"] == {"n": 1}
+        handler.script = lambda _: Answering(500)
+        assert host.call("POST", path, json.dumps([event])).status == 500
+
+
+def test_invoke_endpoint_tells_what_became_of_a_call(tmp_path: Path) -> None:
+    """What `fastworker invoke` uses; an envelope is sent on as it is."""
+    with scripted(tmp_path, ("work", [MANUAL, QUEUE_OUT])) as (host, handler):
+        handler.script = answering({"Outputs": {"out": "hello"}, "Logs": ["a line"]})
+        result = json.loads(host.call("POST", "/runtime/webhooks/fastworker/invoke/work", "job text").body)
+        assert (result["status"], result["logs"]) == ("succeeded", ["a line"])
+        assert result["outputs"] == [{"name": "out", "target": "queue results", "value": "hello"}]
+        envelope = b'{"Data":{"job":"[1]"},"Metadata":{}}'
+        host.call("POST", "/runtime/webhooks/fastworker/invoke/work?envelope=1", envelope)
+        assert handler.received[1].body == envelope
+
+
+def test_cors_follows_local_settings(folder: AppFolder) -> None:
+    """Section 7: `Host.CORS`."""
+    server(folder).write("local.settings.json", {"Values": {}, "Host": {"CORS": "http://a.example"}})
+    with LocalHost(folder.root) as host:
+        good = host.call("GET", "/api/f", Origin="http://a.example")
+        assert good.header("Access-Control-Allow-Origin") == "http://a.example"
+        assert host.call("GET", "/api/f", Origin="http://b.example").header("Access-Control-Allow-Origin") is None
+        asked = {"Origin": "http://a.example", "Access_Control_Request_Method": "PUT"}
+        assert host.call("OPTIONS", "/api/f", **asked).header("Access-Control-Allow-Methods") == "PUT"
+
+
+# ---- forward -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_forwarded_answer_is_passed_through(tmp_path: Path, status: int) -> None:
+    """Vector D53: status of any class, several cookies."""
+    headers = (("Location", "/other"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Own", "1"))
+    with scripted(tmp_path, ("f", HTTP), enableForwardingHttpRequest=True) as (host, handler):
+        handler.script = lambda _: Answering(status, b"as it is", headers)
+        reply = host.call("GET", "/api/f")
+    assert (reply.status, reply.body) == (status, b"as it is")
+    assert [v for k, v in reply.headers if k == "Set-Cookie"] == ["a=1", "b=2"]
+    assert (reply.header("Location"), reply.header("X-Own")) == ("/other", "1")
+
+
+def test_http_worker_follows_redirects(tmp_path: Path) -> None:
+    """Vector D53."""
+    with scripted(tmp_path, ("f", HTTP), section="httpWorker") as (host, handler):
+
+        def script(request: Any) -> Answering:
+            if request.path == "/f":
+                return Answering(302, b"", (("Location", "/there"),))
+            return Answering(200, b"followed")
+
+        handler.script = script
+        assert host.call("GET", "/api/f").body == b"followed"
+
+
+def test_forwarded_request_is_rebuilt_as_the_host_does(tmp_path: Path) -> None:
+    """Vector D54 and section 3.1: traps 29 and 31."""
+    with scripted(tmp_path, ("f", HTTP), enableForwardingHttpRequest=True) as (host, handler):
+        sent = {"X_Azure_Functions_InvocationId": "mine", "User_Agent": "me/1", "Content_Encoding": "gzip"}
+        host.call("PUT", "/api/f?a=1&a=2", "body", Host="my.host", Content_Type="text/x", **sent)
+        request = handler.received[0]
+    assert (request.method, request.path, request.body) == ("PUT", "/api/f?a=1%2C2", b"body")
+    assert request.header("Host") == "my.host"
+    assert request.header("User-Agent") == "me/1 Azure-Functions-Host/4.1037.0.0"
+    assert request.header("Content-Type") == "text/x"
+    assert request.header("Content-Encoding") is None
+    ids = [v for k, v in request.headers if k.lower() == "x-azure-functions-invocationid"]
+    assert ids[0] == "mine"
+    assert len(ids) == 2
+
+
+def test_chunked_request_cannot_be_forwarded(tmp_path: Path) -> None:
+    """Section 3.1: it fails in the host, with 500."""
+    with scripted(tmp_path, ("f", HTTP), enableForwardingHttpRequest=True) as (host, handler):
+        assert host.call("POST", "/api/f", b"x", Transfer_Encoding="chunked").status == 500
+        assert not handler.received
+
+
+# ---- proxy -------------------------------------------------------------------------------------------------
+
+
+def test_proxied_request_keeps_path_query_and_chunks(tmp_path: Path) -> None:
+    """Section 3.2: headers of the host overwrite the client's."""
+    with scripted(tmp_path, ("f", [{**HTTP_IN, "route": "{*all}"}, HTTP_OUT]), enableProxyingHttpRequest=True) as (
+        host,
+        handler,
+    ):
+        handler.script = lambda _: Answering(418, b"tea", (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")))
+        sent = {"X_Azure_Functions_InvocationId": "mine", "User_Agent": "me/1"}
+        reply = host.call("POST", "/api/x%20y?a=1&a=2", b"chunked", Transfer_Encoding="chunked", **sent)
+        request = handler.received[0]
+    assert (reply.status, reply.body) == (418, b"tea")
+    assert [v for k, v in reply.headers if k == "Set-Cookie"] == ["a=1", "b=2"]
+    assert (request.path, request.body) == ("/api/x%20y?a=1&a=2", b"chunked")
+    assert request.header("Host") == f"127.0.0.1:{handler.port}"
+    assert request.header("X-Forwarded-Host") == f"127.0.0.1:{host.port}"
+    assert request.header("User-Agent") == "me/1"
+    ids = [v for k, v in request.headers if k.lower() == "x-azure-functions-invocationid"]
+    assert len(ids) == 1
+    assert ids[0] == request.header("x-ms-invocation-id") != "mine"
+
+
+def test_proxied_answer_is_streamed(folder: AppFolder) -> None:
+    """Section 3.2: the first chunk arrives while the handler still has the second one."""
+    body = """
+        if self.command == "POST":
+            self.send_response(200); self.send_header("Transfer-Encoding", "chunked"); self.end_headers()
+            self.wfile.write(b"5\\r\\nfirst\\r\\n"); self.wfile.flush()
+            while not os.path.exists("go"): time.sleep(0.01)
+            self.wfile.write(b"6\\r\\nsecond\\r\\n0\\r\\n\\r\\n"); return
+    """
+    server(folder, body=body.strip(), enableProxyingHttpRequest=True)
+    with LocalHost(folder.root) as host:
+        connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)
+        connection.request("POST", "/api/f", b"x")
+        response = connection.getresponse()
+        assert response.read(5) == b"first"
+        folder.write("go", "")
+        assert response.read() == b"second"
+        connection.close()
+
+
+def test_call_waits_for_a_handler_that_is_not_ready_yet(folder: AppFolder) -> None:
+    """Section 1.5: it is answered as soon as the handler listens."""
+    before = "while not os.path.exists('go'): time.sleep(0.01)"
+    with LocalHost(server(folder, before=before).root) as host:
+        host.says("starting")
+        threading.Timer(0.1, folder.write, ("go", "")).start()
+        assert host.call("GET", "/api/f").status == 204

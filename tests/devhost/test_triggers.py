@@ -1,0 +1,301 @@
+"""Queue, blob and timer triggers: batches, retries, poison, receipts and schedules."""
+
+import asyncio
+import json
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fastworker.devhost.embedded import EmbeddedAccount
+from fastworker.devhost.envelope import BindingData
+from fastworker.devhost.expressions import ExpressionError, path_pattern, resolve
+from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.state import TimerStatus, TriggerState
+from fastworker.devhost.timer_trigger import Schedule
+from tests.devhost.stand import (
+    HTTP_IN,
+    HTTP_OUT,
+    QUEUE_IN,
+    QUEUE_OUT,
+    Answering,
+    AppFolder,
+    LocalHost,
+    answering,
+    scripted,
+)
+from tests.devhost.test_starting import ends_with
+from tests.harness import wait_for
+
+BLOB_IN = {"type": "blobTrigger", "direction": "in", "name": "blob", "path": "samples/{name}.txt"}
+TIMER = {"type": "timerTrigger", "direction": "in", "name": "tick", "schedule": "0 */5 * * * *"}
+
+
+def put(host: Any, *messages: bytes, queue: str = "jobs") -> None:
+    account = host.app.accounts.open("AzureWebJobsStorage")
+    for message in messages:
+        host.run(account.put_message(queue, message))
+
+
+# ---- queue -------------------------------------------------------------------------------------------------
+
+
+def test_failing_message_is_tried_five_times_and_then_poisoned(tmp_path: Path) -> None:
+    """Section 5.5: with a growing dequeue count."""
+    with scripted(tmp_path, ("work", [QUEUE_IN])) as (host, handler):
+        handler.script = lambda _: Answering(500)
+        put(host, b"bad")
+        assert host.messages("jobs-poison") == [b"bad"]
+        assert [r.envelope["Metadata"]["DequeueCount"] for r in handler.received] == ["1", "2", "3", "4", "5"]
+        host.says("moved to 'jobs-poison'")
+
+
+def test_message_is_deleted_after_success(tmp_path: Path) -> None:
+    """And only then."""
+    with scripted(tmp_path, ("work", [QUEUE_IN])) as (host, handler):
+        account: Any = host.app.accounts.open("AzureWebJobsStorage")
+        put(host, b"one", b"two")
+
+        async def left() -> int:
+            return len(account.peek("jobs"))
+
+        wait_for(lambda: host.run(left()) == 0, "an empty queue")
+        assert sorted(json.loads(r.envelope["Data"]["item"]) for r in handler.received) == ["one", "two"]
+
+
+def test_batches_are_taken_as_host_json_says(tmp_path: Path) -> None:
+    """Section 8.2: batchSize at first, and more once no more than newBatchThreshold are running."""
+    release = threading.Event()
+    top = {"extensions": {"queues": {"batchSize": 3, "newBatchThreshold": 1}}}
+    account = EmbeddedAccount(tmp_path / ".fastworker" / "storage.db")
+    for number in range(8):
+        asyncio.run(account.put_message("jobs", b"%d" % number))
+    asyncio.run(account.close())
+    with scripted(tmp_path, ("work", [QUEUE_IN]), top=top) as (host, handler):
+
+        def wait(request: Any) -> Answering:
+            release.wait(10)
+            return Answering()
+
+        handler.script = wait
+        wait_for(lambda: len(handler.received) == 3, "the first batch")
+        time.sleep(0.2)  # several looks at the queue, had the listener any
+        assert len(handler.received) == 3
+        release.set()
+        wait_for(lambda: len(handler.received) == 8, "all messages")
+        assert not host.stops
+
+
+def test_written_message_wakes_the_listener(tmp_path: Path) -> None:
+    """HTTP to queue to function: long before the next poll."""
+    chain = [QUEUE_IN, QUEUE_OUT]
+    functions = (("start", [HTTP_IN, HTTP_OUT, {**QUEUE_OUT, "queueName": "jobs"}]), ("work", chain))
+    with scripted(tmp_path, *functions) as (host, handler):
+        first, second = answering({"Outputs": {"out": "hello"}}), answering({"Outputs": {"out": "world"}})
+        handler.script = lambda request: (first if request.path == "/start" else second)(request)
+        host.call("POST", "/api/start", "x")
+        assert host.messages("results") == [b"world"]
+        assert handler.received[1].envelope["Data"]["item"] == '"hello"'
+
+
+def test_binary_queue_message_is_plain_base64(tmp_path: Path) -> None:
+    """Vector A6 in a trigger."""
+    with scripted(tmp_path, ("work", [{**QUEUE_IN, "dataType": "binary"}])) as (host, handler):
+        put(host, b"hello")
+        host.says("succeeded")
+        assert handler.received[0].envelope["Data"]["item"] == "aGVsbG8="
+
+
+# ---- blob --------------------------------------------------------------------------------------------------
+
+
+def test_blob_is_processed_once_per_version(tmp_path: Path) -> None:
+    """And not again after a restart; names of the path are in Metadata."""
+
+    def write(host: Any, name: str, content: bytes) -> None:
+        host.run(host.app.accounts.open("AzureWebJobsStorage").write_blob("samples", name, content))
+
+    with scripted(tmp_path, ("onblob", [BLOB_IN])) as (host, handler):
+        write(host, "a.txt", b"hello blob")
+        write(host, "other.png", b"no match")
+        wait_for(lambda: len(handler.received) == 1, "the first version")
+        document = handler.received[0].envelope
+        assert document["Data"]["blob"] == "aGVsbG8gYmxvYg=="
+        assert document["Metadata"]["name"] == '"a"'
+        assert document["Metadata"]["Properties"]["ContentLength"] == 10
+        assert document["Metadata"]["Uri"].endswith('samples/a.txt"')
+        assert "BlobTrigger" not in document["Metadata"]
+        write(host, "a.txt", b"new")
+        wait_for(lambda: len(handler.received) == 2, "the second version")
+        host.says("succeeded")
+    with scripted(tmp_path, ("onblob", [BLOB_IN])) as (host, handler):
+        write(host, "b.txt", b"third")
+        wait_for(lambda: handler.received, "the new one")
+        assert [json.loads(r.envelope["Metadata"]["name"]) for r in handler.received] == ["b"]
+
+
+def test_failing_blob_is_told_in_the_poison_queue_after_five_tries(tmp_path: Path) -> None:
+    """Section 5.5."""
+    with scripted(tmp_path, ("onblob", [BLOB_IN])) as (host, handler):
+        handler.script = lambda _: Answering(500)
+        host.run(host.app.accounts.open("AzureWebJobsStorage").write_blob("samples", "a.txt", b"x"))
+        message = json.loads(host.messages("webjobs-blobtrigger-poison")[0])
+        assert len(handler.received) == 5
+        assert (message["ContainerName"], message["BlobName"]) == ("samples", "a.txt")
+        assert message["FunctionId"] == "Host.Functions.onblob"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "names"),
+    [
+        ("{name}", "a/b.txt", {"name": "a/b.txt"}),
+        ("{name}.txt", "a.png", None),
+        ("in/{date}-{id}.csv", "in/2026-7.csv", {"date": "2026", "id": "7"}),
+        ("{dir}/{file}", "a/b/c", {"dir": "a", "file": "b/c"}),
+    ],
+)
+def test_blob_path_is_a_pattern(pattern: str, path: str, names: Any) -> None:
+    """Literals are literal, names take what is between them."""
+    found = path_pattern(pattern).fullmatch(path)
+    assert (found.groupdict() if found else None) == names
+
+
+# ---- timer -------------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "following"),
+    [
+        ("0 */5 * * * *", NOON + timedelta(minutes=5)),
+        ("*/10 * * * * *", NOON + timedelta(seconds=10)),
+        ("0 30 9 * * 1-5", datetime(2026, 3, 2, 9, 30, tzinfo=UTC)),
+        ("0 0 0 1 Jan *", datetime(2027, 1, 1, tzinfo=UTC)),
+        ("0 * * * *", NOON + timedelta(hours=1)),
+        ("00:00:30", NOON + timedelta(seconds=30)),
+    ],
+)
+def test_schedule_gives_the_next_time(text: str, following: datetime) -> None:
+    """Six fields, five as well, or a time span."""
+    assert Schedule(text, "here").after(NOON) == following
+
+
+def test_schedule_follows_the_time_zone() -> None:
+    """Over the change to summer time."""
+    schedule = Schedule("0 0 9 * * *", "here", ZoneInfo("Europe/Berlin"))
+    assert schedule.after(datetime(2026, 3, 28, 12, tzinfo=UTC)) == datetime(2026, 3, 29, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["every day", "* * *", "61 * * * * *", "00:00:00"])
+def test_wrong_schedule_is_told_with_its_place(text: str) -> None:
+    """The message says what it may be."""
+    with pytest.raises(ConfigError, match=r"function\.json:4: "):
+        Schedule(text, "function.json:4")
+
+
+def test_timer_on_startup_runs_at_once_with_an_empty_status(tmp_path: Path) -> None:
+    """The timer example of section 2.7; `Last` of the first run is the year 1."""
+    with scripted(tmp_path, ("tick", [{**TIMER, "runOnStartup": True}])) as (host, handler):
+        wait_for(lambda: handler.received, "the run")
+        value = handler.received[0].envelope["Data"]["tick"]
+        assert value["Schedule"] == {"AdjustForDST": True}
+        assert value["ScheduleStatus"]["Last"] == "0001-01-01T00:00:00"
+        assert value["IsPastDue"] is False
+        host.says("succeeded")
+
+
+def test_missed_run_is_made_up_for(tmp_path: Path) -> None:
+    """The monitor remembers over restarts: the run is past due."""
+    state = TriggerState(tmp_path / ".fastworker" / "triggers.db")
+    past = datetime.now(UTC) - timedelta(hours=1)
+    state.write_timer("tick", TimerStatus(TIMER["schedule"], past, past + timedelta(minutes=5), past))
+    state.close()
+    with scripted(tmp_path, ("tick", [TIMER])) as (_, handler):
+        wait_for(lambda: handler.received, "the run")
+        value = handler.received[0].envelope["Data"]["tick"]
+        assert value["IsPastDue"] is True
+        assert value["ScheduleStatus"]["Last"] == past.isoformat()
+
+
+def test_timer_runs_on_schedule_without_monitor_when_it_is_frequent(tmp_path: Path) -> None:
+    """Every second; such timers have no status."""
+    with scripted(tmp_path, ("tick", [{**TIMER, "schedule": "* * * * * *"}])) as (_, handler):
+        wait_for(lambda: len(handler.received) >= 2, "two runs")
+        assert handler.received[0].envelope["Data"]["tick"]["ScheduleStatus"] is None
+
+
+# ---- binding expressions -----------------------------------------------------------------------------------
+
+
+def test_binding_expressions_are_filled_from_the_binding_data() -> None:
+    """Section 7: names ignore case, `sys` and nested members are there, GUIDs and dates have formats."""
+    data = BindingData([("Id", "7"), ("who", {"Name": "Ann"}), ("sys", {"MethodName": "f"})])
+    assert resolve("a/{id}-{WHO.name}-{sys.methodname}", data) == "a/7-Ann-f"
+    assert len(resolve("{rand-guid:N}", data)) == 32
+    assert resolve("{DateTime:yyyy}", data) == str(datetime.now(UTC).year)
+    assert resolve("{datetime}", data).endswith("Z")
+    with pytest.raises(ExpressionError, match=r"no value for \{nope\}; the trigger gives: Id, sys, who"):
+        resolve("{nope}", data)
+
+
+def test_outputs_go_where_their_expressions_say(tmp_path: Path) -> None:
+    """A queue message's member names the blob."""
+    out = {"type": "blob", "direction": "out", "name": "b", "path": "done/{orderId}.json"}
+    with scripted(tmp_path, ("work", [QUEUE_IN, out])) as (host, handler):
+        handler.script = answering({"Outputs": {"b": {"ok": True}}})
+        put(host, b'{"orderId":1005}')
+        assert host.blob("done", "1005.json") == b'{"ok":true}'
+
+
+@pytest.mark.parametrize(
+    ("queue", "content", "message"),
+    [("Upper", b"x", "queue name 'Upper' is illegal"), ("big", b"x" * 50_000, "too large for queue 'big'")],
+)
+def test_embedded_store_refuses_what_the_service_refuses(
+    tmp_path: Path, queue: str, content: bytes, message: str
+) -> None:
+    """So that it shows on the laptop and not in the cloud."""
+    account = EmbeddedAccount(tmp_path / "storage.db")
+    with pytest.raises(ValueError, match=message):
+        asyncio.run(account.put_message(queue, content))
+    asyncio.run(account.close())
+
+
+def test_endless_retries_end_with_the_host(tmp_path: Path) -> None:
+    """`maxRetryCount: -1` must not keep the local host from stopping."""
+    retry = {"strategy": "fixedDelay", "maxRetryCount": -1, "delayInterval": "00:00:00.01"}
+    with scripted(tmp_path, ("f", [HTTP_IN, HTTP_OUT]), members={"retry": retry}) as (host, handler):
+        handler.script = lambda _: Answering(500)
+        call = threading.Thread(target=host.call, args=("GET", "/api/f"))
+        call.start()
+        wait_for(lambda: len(handler.received) > 3, "some retries")
+        host.run(host.app.handler.stop())
+        call.join(5)
+        assert not call.is_alive()
+
+
+def test_messages_are_not_poisoned_when_the_host_has_stopped(folder: AppFolder) -> None:
+    """A handler that keeps crashing stops the host, and its triggers with it."""
+    ends_with(folder, "sys.exit(1)")
+    folder.function("work", QUEUE_IN)
+    account = EmbeddedAccount(folder.root / ".fastworker" / "storage.db")
+    asyncio.run(account.put_message("jobs", b"precious"))
+    with LocalHost(folder.root) as host:
+        wait_for(lambda: host.stops, "the host's end")
+        time.sleep(0.3)  # several polls, if the listener were still there
+    assert (account.peek("jobs"), account.peek("jobs-poison")) == ([b"precious"], [])
+    asyncio.run(account.close())
+
+
+def test_unreadable_input_fails_the_invocation_with_its_name(tmp_path: Path) -> None:
+    """Whatever the storage raised."""
+    table = {"type": "table", "name": "rows", "tableName": "rows", "filter": "n gt 1"}
+    with scripted(tmp_path, ("f", [HTTP_IN, table, HTTP_OUT])) as (host, handler):
+        assert host.call("GET", "/api/f").status == 500
+        host.says("input 'rows' cannot be read: ValueError: the embedded store knows no table filters")
+        assert not handler.received
