@@ -1,12 +1,11 @@
 """The supervisor process: starts and ends workers, keeps deadlines, answers for workers that died.
 
 Started by cli.py; forks zygotes, which fork workers. pool.py decides who lives, acceptor.py opens and closes
-connections, orphans.py decides what becomes of a dead worker's connections; this file looks and acts.
+connections, watchdog.py keeps deadlines, rescue.py looks after what the dead leave; this file holds them together.
 Rule: never reads a request, never imports HTTP parsing, the app or user code: nothing a client or a handler does
 can hold it up.
 """
 
-import contextlib
 import os
 import random
 import select
@@ -21,9 +20,8 @@ import uvloop
 
 from fastworker import linux, orphans, pool
 from fastworker.acceptor import Acceptor
-from fastworker.answer import render
 from fastworker.board import Board
-from fastworker.connections import Audit, Connections, number_range
+from fastworker.connections import Connections, number_range
 from fastworker.control import (
     AnyMessage,
     AppFailed,
@@ -44,20 +42,15 @@ from fastworker.control import (
 )
 from fastworker.deadline import limit_s
 from fastworker.inherited import Inherited
-from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log, write_traceback
-from fastworker.picture import PICTURE_SIGNAL, PictureFrame
+from fastworker.picture import PictureFrame
 from fastworker.pool import Pool, WorkerState
+from fastworker.processes import how_it_ended, kill_and_wait, kill_group, shed_supervisor
+from fastworker.rescue import Rescue
 from fastworker.settings import Settings
+from fastworker.watchdog import SCAN_S, Watchdog
 
-SCAN_S = 0.02
 SLOW_SCAN_S = 1.0
-# From the signal that makes a stuck worker write its stack to the kill: it is the C handler that writes.
-PICTURE_S = 0.005
-# A worker that is not in user code turns its loop four times a second; one that does not is stopped or stuck.
-STALLED_S = 2.0
-# The supervisor itself was not running for so long (a suspended machine): nobody is to blame for being late.
-PAUSED_S = 1.0
 
 ZygoteMain = Callable[[ControlSocket, Inherited, Settings, int], NoReturn]
 
@@ -82,13 +75,9 @@ class _Worker:
         self.control = control
         self.theirs: socket.socket | None = theirs  # kept until the zygote has it
         self.pid = 0
-        self.beat = 0
-        self.beat_ns = time.monotonic_ns()
         self.request_limit: int | None = None
         self.death: orphans.Death | None = None  # why we killed it, if we did
         self.failure: WorkerFailed | None = None
-        self.warned_ns = 0  # the soft deadline that has been told
-        self.pictured = False
 
 
 def run(settings: Settings, workers: int, listener: socket.socket, zygote_main: ZygoteMain) -> Outcome:
@@ -102,8 +91,6 @@ class Supervisor:
     def __init__(self, settings: Settings, workers: int, listener: socket.socket, zygote_main: ZygoteMain) -> None:
         self._settings = settings
         self._zygote_main = zygote_main
-        self._grace_ns = int(settings.grace * 1e9)
-        self._has_deadlines = settings.debugpy is None
         longest_s = limit_s(own_s=None, server_s=settings.deadline, host_timeout_s=None, grace_s=settings.grace)
 
         numbers = number_range(linux.raise_descriptor_limit())
@@ -111,8 +98,7 @@ class Supervisor:
         # Before any fork: every process must see the same epoll and the same board.
         self._shared = select.epoll()
         self._board = Board(slots, numbers.first, numbers.size)
-        self._pictures = PictureFrame()
-        self._inherited = Inherited(self._shared, self._board, self._pictures)
+        self._inherited = Inherited(self._shared, self._board, PictureFrame())
         self._connections = Connections(self._shared, numbers)
         self._pool = Pool(
             size=workers,
@@ -122,16 +108,17 @@ class Supervisor:
         )
         self._loop = uvloop.new_event_loop()
         self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
+        self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor)
+        self._watchdog = Watchdog(
+            self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._kill
+        )
         self._zygotes: dict[int, _Zygote] = {}
         self._to_fork: list[int] = []
         self._workers: dict[int, _Worker] = {}
         self._orphaned: dict[int, int] = {}  # pid -> slot, of workers whose zygote died
-        self._audits: list[Audit] = []
         self._outcome: Outcome | None = None
         self._served_before = 0
         self._quiet_scans = 0
-        self._scanned_ns = time.monotonic_ns()
-        self._spared_until_ns = 0
         self._slow_scan_ns = 0
 
     def run(self) -> Outcome:
@@ -161,7 +148,7 @@ class Supervisor:
         if pid == 0:
             # Whatever happens here, this copy of the supervisor must never go on as one.
             try:
-                _shed_supervisor(theirs.fileno(), self._shared.fileno(), self._pictures.write_fd)
+                shed_supervisor(theirs.fileno(), self._shared.fileno(), self._inherited.pictures.write_fd)
                 self._zygote_main(ControlSocket(theirs), self._inherited, self._settings, parent)
             except BaseException as error:
                 write_traceback("the zygote failed", error)
@@ -180,7 +167,7 @@ class Supervisor:
                 return
             except EOFError:
                 # It is dying, and keeps its own status; if it only closed the socket, it must die now.
-                self._zygote_died(generation, _kill_and_wait(self._zygotes[generation].pid))
+                self._zygote_died(generation, kill_and_wait(self._zygotes[generation].pid))
                 return
             match message:
                 case AppReady(functions):
@@ -195,10 +182,10 @@ class Supervisor:
                     self._worker_gone(slot, pid, status)
 
     def _zygote_died(self, generation: int, status: int) -> None:
-        log.error("zygote.died", pid=self._zygotes[generation].pid, cause=_cause(status))
+        log.error("zygote.died", pid=self._zygotes[generation].pid, cause=how_it_ended(status))
         self._forget_zygote(generation)
         # First, so that nothing more is asked of it.
-        cause = f"the process that imports the app ended: {_cause(status)}"
+        cause = f"the process that imports the app ended: {how_it_ended(status)}"
         self._step(pool.ZygoteGone(generation, 3 if self._pool.generation < 0 else 5, cause))
         # Its workers are being killed by the kernel and become our children.
         for slot, worker in list(self._workers.items()):
@@ -206,17 +193,17 @@ class Supervisor:
                 self._worker_gone(slot, 0, 0)  # never forked
             elif worker.generation == generation:
                 self._orphaned[worker.pid] = slot
-                _kill_group(worker.pid)
+                kill_group(worker.pid)
 
     def _stop_zygote(self, generation: int) -> None:
         if generation in self._zygotes:
-            _kill_and_wait(self._zygotes[generation].pid)
+            kill_and_wait(self._zygotes[generation].pid)
             self._forget_zygote(generation)
 
     def _kill_silent_zygote(self, worker: _Worker) -> None:
         """A worker without a pid at the end of its time: the zygote that was to fork it does not."""
         if not worker.pid and worker.generation in self._zygotes:
-            self._zygote_died(worker.generation, _kill_and_wait(self._zygotes[worker.generation].pid))
+            self._zygote_died(worker.generation, kill_and_wait(self._zygotes[worker.generation].pid))
 
     def _forget_zygote(self, generation: int) -> None:
         zygote = self._zygotes.pop(generation)
@@ -269,7 +256,7 @@ class Supervisor:
                 self._acceptor.close(number, linger=linger)
             case WorkerReady(pid):
                 self._forked(slot, worker, pid)
-                worker.beat_ns = time.monotonic_ns()
+                self._watchdog.watch(slot, pid)
                 if self._settings.max_requests is not None:
                     worker.request_limit = int(self._settings.max_requests * random.uniform(0.8, 1.2)) or 1
                 log.debug("worker.ready", slot=slot, pid=worker.pid)
@@ -285,14 +272,15 @@ class Supervisor:
         worker = self._workers[slot]
         if worker.pid:
             worker.death = worker.death or death
-            _kill_group(worker.pid)
+            kill_group(worker.pid)
 
     def _worker_gone(self, slot: int, pid: int, status: int) -> None:
         worker = self._workers[slot]
         if pid:
-            _kill_group(pid)  # what it had started goes with it
+            kill_group(pid)  # what it had started goes with it
         self._hear_worker(slot, worker)
         del self._workers[slot]
+        self._watchdog.forget(slot)
         self._loop.remove_reader(worker.control.fileno())
         worker.control.close()
         if worker.theirs is not None:
@@ -301,56 +289,31 @@ class Supervisor:
         row = self._board.worker(slot)
         self._served_before += row.served
         expected = self._pool.state_of(slot) is WorkerState.RETIRING and status == 0
-        death = worker.death or orphans.Death(f"its worker died: {_cause(status)}")
-        taken = [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
+        death = worker.death or orphans.Death(f"its worker died: {how_it_ended(status)}")
+        taken = self._rescue.taken_by(slot)
         if not expected and worker.failure is None and worker.death is None:
-            log.error("worker.died", slot=slot, pid=pid, cause=_cause(status), invocations=len(taken))
+            log.error("worker.died", slot=slot, pid=pid, cause=how_it_ended(status), invocations=len(taken))
         self._connections.forget_holder(slot)
         for number in taken:
-            self._settle_orphan(number, death)
+            self._rescue.settle(number, death)
         if not expected:
-            self._audits.append(Audit(self._shared, self._board, self._connections, self._workers))
+            self._rescue.begin_audit(self._workers)
 
         failure = worker.failure
-        cause = failure.cause if failure else f"a worker {_cause(status)}"
+        cause = failure.cause if failure else f"a worker {how_it_ended(status)}"
         served = row.served > 0 or bool(taken)
         self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5))
-
-    def _settle_orphan(self, number: int, death: orphans.Death) -> None:
-        connection = self._connections.get(number)
-        assert connection is not None
-        row = self._board.connection(number)
-        unread = linux.unread_bytes(number)
-        found = orphans.Found(unread, not unread and _ended(connection), linux.tcp_info(connection).written)
-        fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns())
-        keep = fate.keep
-        if fate.answer is not None:
-            answer = render(fate.answer, keep_alive=keep, head_only=row.head)
-            try:
-                keep = connection.send(answer) == len(answer) and keep
-            except OSError:  # full or reset: nobody is reading there
-                keep = False
-        self._board.release(number)
-        if keep:
-            self._connections.arm(number)
-        else:
-            self._acceptor.close(number, linger=fate.answer is not None)
 
     # -- the clock -----------------------------------------------------------------------------------------------
 
     def _scan(self) -> None:
         now_ns = time.monotonic_ns()
-        if now_ns - self._scanned_ns > PAUSED_S * 1e9:
-            # We were not running, and neither were the workers: give them the grace to answer by themselves.
-            self._spared_until_ns = now_ns + self._grace_ns
-            log.warning("supervisor.paused", seconds=round((now_ns - self._scanned_ns) / 1e9, 1))
-        self._scanned_ns = now_ns
-        for slot in self._pool.slots_in(WorkerState.READY, WorkerState.RETIRING):
-            self._check_worker(slot, self._workers[slot], now_ns)
-        for zygote in self._zygotes.values():
-            zygote.control.flush()
+        if self._settings.debugpy is None:  # a worker at a breakpoint is late for everything
+            self._watchdog.look(now_ns, self._pool.slots_in(WorkerState.READY, WorkerState.RETIRING))
+        for control in [peer.control for peer in self._zygotes.values()] + [w.control for w in self._workers.values()]:
+            control.flush()
         self._reap()
-        self._look_for_lost()
+        self._rescue.go_on(self._workers)
         if now_ns - self._slow_scan_ns > SLOW_SCAN_S * 1e9:
             self._slow_scan_ns = now_ns
             self._recycle()
@@ -361,53 +324,6 @@ class Supervisor:
             self._loop.stop()
         else:
             self._loop.call_later(SCAN_S, self._scan)
-
-    def _check_worker(self, slot: int, worker: _Worker, now_ns: int) -> None:
-        worker.control.flush()
-        if not self._has_deadlines:
-            return  # a worker at a breakpoint is late for everything
-        row = self._board.worker(slot)
-        if row.beat != worker.beat:
-            worker.beat, worker.beat_ns = row.beat, now_ns
-        if row.deadline_ns:
-            soft_ns = row.inline_ns
-            if soft_ns and soft_ns - now_ns < SCAN_S * 1e9 and worker.warned_ns != soft_ns:
-                worker.warned_ns = soft_ns
-                # uvloop's timers are up to a millisecond early, and the worker takes an early signal for a stray one.
-                self._loop.call_later(max(0, soft_ns - now_ns) / 1e9 + 0.002, self._warn, slot, worker)
-            if now_ns >= row.deadline_ns and now_ns >= self._spared_until_ns and not worker.pictured:
-                self._end_overdue(slot, worker)
-        elif now_ns - worker.beat_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns:
-            log.error("worker.killed", slot=slot, pid=worker.pid, reason="it does not move any more")
-            self._kill(slot, orphans.Death("its worker did not move any more and was killed"))
-
-    def _warn(self, slot: int, worker: _Worker) -> None:
-        """The soft deadline. Whether the handler that it is for still runs, the worker knows best."""
-        if self._workers.get(slot) is worker:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker.pid, SOFT_SIGNAL)
-
-    def _end_overdue(self, slot: int, worker: _Worker) -> None:
-        worker.pictured = True
-        self._pictures.take()  # left behind by one that was killed before it was read
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, PICTURE_SIGNAL)
-        self._loop.call_later(PICTURE_S, self._kill_overdue, slot, worker)
-
-    def _kill_overdue(self, slot: int, worker: _Worker) -> None:
-        if self._workers.get(slot) is not worker:
-            return
-        deadline_ns = self._board.worker(slot).deadline_ns
-        if not deadline_ns or time.monotonic_ns() < deadline_ns:
-            worker.pictured = False  # it came back in the last moment
-            return
-        self._kill(slot, orphans.Death("its worker was killed, for another invocation there overran its deadline"))
-        picture = self._pictures.take()
-        for number in self._connections.open_numbers():
-            row = self._board.connection(number)
-            if row.owner == slot and row.hard_ns == deadline_ns:
-                ids = {"function": row.function, "id": row.invocation_id}
-                log.error("worker.killed", slot=slot, pid=worker.pid, reason="deadline", **ids, stack=picture)
 
     def _reap(self) -> None:
         """Workers whose zygote died, and whatever else was left to us by descendants."""
@@ -424,15 +340,6 @@ class Supervisor:
             for generation, zygote in list(self._zygotes.items()):
                 if zygote.pid == pid:
                     self._zygote_died(generation, status)
-
-    def _look_for_lost(self) -> None:
-        for audit in list(self._audits):
-            for number in audit.step(self._workers) or ():
-                if self._connections.get(number) is not None:
-                    log.debug("connection.found", number=number)
-                    self._connections.arm(number)
-            if audit.finished:
-                self._audits.remove(audit)
 
     def _recycle(self) -> None:
         max_rss = self._settings.max_rss
@@ -534,45 +441,3 @@ class Supervisor:
         self._loop.close()
         served = self._served_before
         log.info("server.stopped", served=served, exit_code=self._outcome.exit_code if self._outcome else 0)
-
-
-def _shed_supervisor(*keep: int) -> None:
-    """In a fresh zygote: none of the supervisor's descriptors but `keep`, and none of its signal handlers."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_DFL)
-    low = 3
-    for fd in sorted(keep):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, linux.raise_descriptor_limit())
-
-
-def _kill_group(pid: int) -> None:
-    """A worker leads a process group, so that what it has started ends with it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _kill_and_wait(pid: int) -> int:
-    os.kill(pid, signal.SIGKILL)
-    return os.waitpid(pid, 0)[1]
-
-
-def _ended(connection: socket.socket) -> bool:
-    """The client has closed its side, and there is nothing left to read."""
-    try:
-        return connection.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def _cause(status: int) -> str:
-    """What waitpid said, for people."""
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exited with code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    return f"killed by {name}" + (", as the out-of-memory killer does" if name == "SIGKILL" else "")

@@ -1,0 +1,77 @@
+"""Connections that a dead worker leaves behind: answered, handed on, closed, or found again.
+
+Called by supervisor.py when a worker has ended. orphans.py decides each fate; here it is carried out.
+Rule: the worker is dead before anything here happens, so that nobody answers twice.
+"""
+
+import select
+import socket
+import time
+from collections.abc import Container, Iterable
+
+from fastworker import linux, orphans
+from fastworker.acceptor import Acceptor
+from fastworker.answer import render
+from fastworker.board import Board
+from fastworker.connections import Audit, Connections
+from fastworker.logs import log
+
+
+class Rescue:
+    """Looks after what dead workers had taken."""
+
+    def __init__(self, shared: select.epoll, board: Board, connections: Connections, acceptor: Acceptor) -> None:
+        self._shared = shared
+        self._board = board
+        self._connections = connections
+        self._acceptor = acceptor
+        self._audits: list[Audit] = []
+
+    def taken_by(self, slot: int) -> list[int]:
+        """The connections that the board says the worker in `slot` has."""
+        return [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
+
+    def settle(self, number: int, death: orphans.Death) -> None:
+        """Ends a dead worker's hold on a connection, with an answer in its place where there has to be one."""
+        connection = self._connections.get(number)
+        assert connection is not None
+        row = self._board.connection(number)
+        unread = linux.unread_bytes(number)
+        found = orphans.Found(unread, not unread and _ended(connection), linux.tcp_info(connection).written)
+        fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns())
+        keep = fate.keep
+        if fate.answer is not None:
+            answer = render(fate.answer, keep_alive=keep, head_only=row.head)
+            try:
+                keep = connection.send(answer) == len(answer) and keep
+            except OSError:  # full or reset: nobody is reading there
+                keep = False
+        self._board.release(number)
+        if keep:
+            self._connections.arm(number)
+        else:
+            self._acceptor.close(number, linger=fate.answer is not None)
+
+    def begin_audit(self, live: Iterable[int]) -> None:
+        """The dead one may also have taken a connection without having said so."""
+        self._audits.append(Audit(self._shared, self._board, self._connections, live))
+
+    def go_on(self, live: Container[int]) -> None:
+        """Another look of every audit; what is found to be nobody's is armed again."""
+        for audit in list(self._audits):
+            for number in audit.step(live) or ():
+                if self._connections.get(number) is not None:
+                    log.debug("connection.found", number=number)
+                    self._connections.arm(number)
+            if audit.finished:
+                self._audits.remove(audit)
+
+
+def _ended(connection: socket.socket) -> bool:
+    """The client has closed its side, and there is nothing left to read."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -1,0 +1,127 @@
+"""The watchdog: compares the board with the clock, and ends whoever is past it.
+
+Called by supervisor.py at every scan, for every worker that is ready or retiring.
+Rule: reads the board, sends signals; what becomes of a killed worker's invocations is not decided here.
+
+    soft deadline     hard deadline
+         |--- grace ------|
+    SOFT_SIGNAL      PICTURE_SIGNAL, 5 ms later SIGKILL; unless the worker has come back meanwhile
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable
+
+from fastworker.board import Board
+from fastworker.connections import Connections
+from fastworker.interrupt import SOFT_SIGNAL
+from fastworker.logs import log
+from fastworker.orphans import Death
+from fastworker.picture import PICTURE_SIGNAL, PictureFrame
+
+SCAN_S = 0.02
+# From the signal that makes a stuck worker write its stack to the kill: it is a C handler that writes.
+PICTURE_S = 0.005
+# A worker that is not in user code turns its loop four times a second; one that does not is stopped or stuck.
+STALLED_S = 2.0
+# The supervisor itself was not running for so long (a suspended machine): nobody is to blame for being late.
+PAUSED_S = 1.0
+# uvloop's timers are up to a millisecond early, and a worker takes an early signal for a stray one.
+TIMER_SLACK_S = 0.002
+
+
+class _Watch:
+    """What has been seen of one worker, and done to it."""
+
+    def __init__(self, pid: int, now_ns: int) -> None:
+        self.pid = pid
+        self.beat = 0
+        self.beat_ns = now_ns
+        self.warned_ns = 0  # the soft deadline that has been told
+        self.pictured = False
+
+
+class Watchdog:
+    """Watches the workers by slot. `kill` ends a worker, with the words for those whose invocations it ran."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        board: Board,
+        connections: Connections,
+        pictures: PictureFrame,
+        grace_s: float,
+        kill: Callable[[int, Death], None],
+    ) -> None:
+        self._loop = loop
+        self._board = board
+        self._connections = connections
+        self._pictures = pictures
+        self._grace_ns = int(grace_s * 1e9)
+        self._kill = kill
+        self._watches: dict[int, _Watch] = {}
+        self._looked_ns = time.monotonic_ns()
+        self._spared_until_ns = 0
+
+    def watch(self, slot: int, pid: int) -> None:
+        """A worker is ready, and turns its loop from now on."""
+        self._watches[slot] = _Watch(pid, time.monotonic_ns())
+
+    def forget(self, slot: int) -> None:
+        """It has ended."""
+        self._watches.pop(slot, None)
+
+    def look(self, now_ns: int, slots: list[int]) -> None:
+        """One scan of the workers in `slots`."""
+        if now_ns - self._looked_ns > PAUSED_S * 1e9:
+            # We were not running, and neither were the workers: they have the grace to answer by themselves.
+            self._spared_until_ns = now_ns + self._grace_ns
+            log.warning("supervisor.paused", seconds=round((now_ns - self._looked_ns) / 1e9, 1))
+        self._looked_ns = now_ns
+        for slot in slots:
+            if slot in self._watches:
+                self._check(slot, self._watches[slot], now_ns)
+
+    def _check(self, slot: int, watch: _Watch, now_ns: int) -> None:
+        row = self._board.worker(slot)
+        if row.beat != watch.beat:
+            watch.beat, watch.beat_ns = row.beat, now_ns
+        soft_ns = row.inline_ns
+        if soft_ns and soft_ns - now_ns < SCAN_S * 1e9 and watch.warned_ns != soft_ns:
+            watch.warned_ns = soft_ns
+            self._loop.call_later(
+                max(0, soft_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._signal, slot, watch, SOFT_SIGNAL
+            )
+        if now_ns < self._spared_until_ns:
+            return
+        if row.deadline_ns and now_ns >= row.deadline_ns and not watch.pictured:
+            watch.pictured = True
+            self._pictures.take()  # left behind by one that was killed before it was read
+            self._signal(slot, watch, PICTURE_SIGNAL)
+            self._loop.call_later(PICTURE_S, self._end_overdue, slot, watch)
+        elif not row.deadline_ns and now_ns - watch.beat_ns > STALLED_S * 1e9:
+            log.error("worker.killed", slot=slot, pid=watch.pid, reason="it does not move any more")
+            self._kill(slot, Death("its worker did not move any more and was killed"))
+
+    def _signal(self, slot: int, watch: _Watch, number: int) -> None:
+        """Whether what it is about still runs, the worker knows best."""
+        if self._watches.get(slot) is watch:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(watch.pid, number)
+
+    def _end_overdue(self, slot: int, watch: _Watch) -> None:
+        if self._watches.get(slot) is not watch:
+            return
+        deadline_ns = self._board.worker(slot).deadline_ns
+        if not deadline_ns or time.monotonic_ns() < deadline_ns:
+            watch.pictured = False  # it came back in the last moment
+            return
+        self._kill(slot, Death("its worker was killed, for another invocation there overran its deadline"))
+        picture = self._pictures.take()
+        for number in self._connections.open_numbers():
+            row = self._board.connection(number)
+            if row.owner == slot and row.hard_ns == deadline_ns:
+                ids = {"function": row.function, "id": row.invocation_id}
+                log.error("worker.killed", slot=slot, pid=watch.pid, reason="deadline", **ids, stack=picture)
