@@ -82,6 +82,7 @@ def serve(argv: Sequence[str]) -> int:
         # Spinning workers beyond the CPUs take time from those that work.
         settings = msgspec.structs.replace(settings, spin=SPIN_US if workers <= cpus else 0)
     with open_listener(settings.port) as listener:
+        logs.log.info("server.listening", port=listener.getsockname()[1], workers=workers)
         outcome = supervisor.run(settings, workers, listener, _zygote_main)
     return _fail(*outcome) if outcome.exit_code else 0
 
