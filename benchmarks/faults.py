@@ -1,8 +1,8 @@
 """What crashing workers cost the others: `python -m benchmarks.faults`.
 
-16 keep-alive connections, each sending 1 ms requests of which 2 % kill their worker; 4 workers; each contender in a fresh
-process, first calm (no crashes), then with them. An innocent request is lost if its connection breaks, or if it
-is answered with anything but 200. Clients connect again at once, as the host's would.
+16 keep-alive connections, each sending 1 ms requests of which 2 % kill their worker; 4 workers; each contender in a
+fresh process, first calm (no crashes), then with them. An innocent request is lost if its connection breaks, or if
+it is answered with anything but 200. Clients connect again at once, as the host's would.
 """
 
 import argparse

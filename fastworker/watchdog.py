@@ -94,16 +94,29 @@ class Watchdog:
             self._loop.call_later(
                 max(0, soft_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._signal, slot, watch, SOFT_SIGNAL
             )
-        if now_ns < self._spared_until_ns:
-            return
-        if row.deadline_ns and now_ns >= row.deadline_ns and not watch.pictured:
-            watch.pictured = True
-            self._pictures.take()  # left behind by one that was killed before it was read
-            self._signal(slot, watch, PICTURE_SIGNAL)
-            self._loop.call_later(PICTURE_S, self._end_overdue, slot, watch)
-        elif not row.deadline_ns and now_ns - watch.beat_ns > STALLED_S * 1e9:
+        if row.deadline_ns:
+            if row.deadline_ns - now_ns < SCAN_S * 1e9 and not watch.pictured:
+                watch.pictured = True
+                self._loop.call_later(
+                    max(0, row.deadline_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._picture, slot, watch
+                )
+        elif now_ns - watch.beat_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns:
             log.error("worker.killed", slot=slot, pid=watch.pid, reason="it does not move any more")
             self._kill(slot, Death("its worker did not move any more and was killed"))
+
+    def _picture(self, slot: int, watch: _Watch) -> None:
+        if not self._is_overdue(slot, watch):
+            watch.pictured = False
+            return
+        self._pictures.take()  # left behind by one that was killed before it was read
+        self._signal(slot, watch, PICTURE_SIGNAL)
+        self._loop.call_later(PICTURE_S, self._end_overdue, slot, watch)
+
+    def _is_overdue(self, slot: int, watch: _Watch) -> bool:
+        """Still the same worker, past a deadline, and without an excuse."""
+        now_ns = time.monotonic_ns()
+        deadline_ns = self._board.worker(slot).deadline_ns
+        return self._watches.get(slot) is watch and 0 < deadline_ns <= now_ns and now_ns >= self._spared_until_ns
 
     def _signal(self, slot: int, watch: _Watch, number: int) -> None:
         """Whether what it is about still runs, the worker knows best."""
@@ -112,12 +125,10 @@ class Watchdog:
                 os.kill(watch.pid, number)
 
     def _end_overdue(self, slot: int, watch: _Watch) -> None:
-        if self._watches.get(slot) is not watch:
-            return
-        deadline_ns = self._board.worker(slot).deadline_ns
-        if not deadline_ns or time.monotonic_ns() < deadline_ns:
+        if not self._is_overdue(slot, watch):
             watch.pictured = False  # it came back in the last moment
             return
+        deadline_ns = self._board.worker(slot).deadline_ns
         self._kill(slot, Death("its worker was killed, for another invocation there overran its deadline"))
         picture = self._pictures.take()
         for number in self._connections.open_numbers():

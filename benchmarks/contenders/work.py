@@ -20,3 +20,16 @@ def work(job: Any) -> None:
 @app.generic_trigger("job", type="manualTrigger")
 def crash(job: Any) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@app.generic_trigger("job", type="manualTrigger")
+def overrun(job: Any) -> None:
+    """Ended by DeadlineExceeded."""
+    while True:
+        time.perf_counter()
+
+
+@app.generic_trigger("job", type="manualTrigger")
+def stuck(job: Any) -> None:
+    """One C call, ended by force only."""
+    sum(range(10**11))

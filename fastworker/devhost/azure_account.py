@@ -162,7 +162,9 @@ def _blob(properties: Any, url: str, content: bytes = b"") -> Blob:
     kind = properties.content_settings.content_type or "application/octet-stream"
     modified = properties.last_modified or datetime.now(UTC)
     metadata = dict(properties.metadata or {})
-    return Blob(properties.name, properties.etag or "", modified, properties.size, kind, metadata, url, content)
+    # A listing tells the version without quotes, a download with them; it must be the same for a receipt.
+    etag = (properties.etag or "").strip('"')
+    return Blob(properties.name, etag, modified, properties.size, kind, metadata, url, content)
 
 
 def _plain(entity: Any) -> dict[str, Any]:

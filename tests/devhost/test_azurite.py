@@ -137,6 +137,8 @@ def test_triggers_and_outputs_work_on_azurite(azurite: AzuriteServer, tmp_path: 
         host.run(account.put_message("jobs", b"bad"))
         wait_for(lambda: any(r.path == "/seen" for r in handler.received), "the blob trigger", 20)
         host.says("moved to 'jobs-poison'", 20)
+        (listed,), read = host.run(account.list_blobs("things")), host.run(account.read_blob("things", "one"))
+        assert listed.etag == read.etag, "a version must have one name, or it would be processed again and again"
         metadata = handler.received[0].envelope["Metadata"]
         assert json.loads(metadata["PopReceipt"])
     assert queue_texts(azurite, "worked") == [b"hello"]

@@ -62,8 +62,8 @@ def check_http(data: bytes) -> None:
 
 
 def kinds(events: list[Any]) -> list[Any]:
-    """Events, but for the wording of refusals, which may tell where the parser stopped."""
-    return [event.status if isinstance(event, Rejection) else event for event in events]
+    """Events, but for what a refusal says: of two mistakes, the one that is read first is told."""
+    return ["refused" if isinstance(event, Rejection) else event for event in events]
 
 
 def check_envelope(function: Any, data: bytes) -> None:

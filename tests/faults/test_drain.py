@@ -135,6 +135,17 @@ def test_hooks_run_in_every_worker(tmp_path: Path) -> None:
         assert {f"stopped {pid} {pid}" for pid in workers} <= set(server.stdout)
 
 
+def test_start_hook_may_take_its_time(tmp_path: Path) -> None:
+    """Longer than an idle worker may be silent: it is not ready before, and not taken for a stuck one after."""
+    (tmp_path / "function_app.py").write_text(
+        APP_WITH_HOOKS.replace("asyncio.sleep(0)", "asyncio.sleep(2.3)  # handler").replace("{last_words}", "")
+    )
+    with Server(cwd=tmp_path, app="function_app.py", workers=1) as server:
+        server.wait_ready()
+        assert server.stderr == []
+        assert sum(line.startswith("started") for line in server.stdout) == 1
+
+
 def test_hook_that_hangs_is_cut_and_one_that_fails_is_told(tmp_path: Path) -> None:
     """A stop hook keeps nobody from ending: its failure is logged."""
     (tmp_path / "function_app.py").write_text(APP_WITH_HOOKS.replace("{last_words}", "raise OSError('gone')"))
