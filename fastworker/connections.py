@@ -24,7 +24,7 @@ import fcntl
 import os
 import select
 import socket
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from fastworker import linux
@@ -34,6 +34,8 @@ ARMED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 
 # Descriptors from here on are connections, far above any that an app opens for itself.
 FIRST_NUMBER = 10_000
+# How often a connection must look the same again before it is known to be nobody's; see Audit.
+QUIET_LOOKS = 2
 # More rows than this the board need not have, whatever the limit of open files says.
 MOST_CONNECTIONS = 50_000
 
@@ -170,20 +172,20 @@ class Audit:
     """Finds connections that nobody has, after a worker died: disarmed in the epoll and owned by no row.
 
     A live worker shows the same picture for the microseconds between two of its steps, so one look proves nothing.
-    Two looks do, if in between every live worker has turned its loop once (what it had taken is on the board by
-    then, or armed again) or is inside user code, and not a byte has moved on the connection: had it been armed
-    again and taken again in the meantime, a request or an answer would have been counted.
+    Three looks do, if between each two every live worker has turned its loop once (what it had taken is on the board by
+    then, or armed again) or is inside user code, and not a byte has moved on the connection. Two are not enough: the
+    next request may have arrived before the first look, and another worker may be just taking it at the second.
     """
 
     def __init__(self, shared: select.epoll, board: Board, connections: Connections, live: Iterable[int]) -> None:
         self._shared = shared
         self._board = board
         self._connections = connections
-        self._suspects = self._look()
+        self._suspects = {number: (mark, 0) for number, mark in self._look().items()}
         self._beats = {slot: board.worker(slot).beat for slot in live}
 
-    def step(self, live: Container[int]) -> set[int] | None:
-        """The lost connections; None while a second look would prove nothing yet. Ask again a moment later."""
+    def step(self, live: Collection[int]) -> set[int] | None:
+        """The lost connections; None while another look would prove nothing yet. Ask again a moment later."""
         if not self._suspects:
             return set()
         for slot, beat in self._beats.items():
@@ -192,14 +194,18 @@ class Audit:
                 if row.beat == beat and not row.inline_ns:
                     return None
         seen = self._look()
-        still = {number: mark for number, mark in self._suspects.items() if number in seen}
-        lost = {number for number, mark in still.items() if seen[number] == mark}
-        if len(lost) < len(still):  # bytes have moved on some: look at these once more
-            self._suspects = {number: seen[number] for number in still if number not in lost}
-            self._beats = {slot: self._board.worker(slot).beat for slot in self._beats if slot in live}
-            return lost or None
-        self._suspects = {}
-        return lost
+        before, self._suspects = self._suspects, {}
+        lost = set()
+        for number, (mark, quiet_looks) in before.items():
+            if number not in seen:
+                continue
+            looks = quiet_looks + 1 if seen[number] == mark else 0
+            if looks == QUIET_LOOKS:
+                lost.add(number)
+            else:
+                self._suspects[number] = (seen[number], looks)
+        self._beats = {slot: self._board.worker(slot).beat for slot in live}
+        return lost if lost or not self._suspects else None
 
     @property
     def finished(self) -> bool:

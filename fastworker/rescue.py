@@ -7,7 +7,7 @@ Rule: the worker is dead before anything here happens, so that nobody answers tw
 import select
 import socket
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 
 from fastworker import linux, orphans
 from fastworker.acceptor import Acceptor
@@ -56,7 +56,7 @@ class Rescue:
         """The dead one may also have taken a connection without having said so."""
         self._audits.append(Audit(self._shared, self._board, self._connections, live))
 
-    def go_on(self, live: Container[int]) -> None:
+    def go_on(self, live: Collection[int]) -> None:
         """Another look of every audit; what is found to be nobody's is armed again."""
         for audit in list(self._audits):
             for number in audit.step(live) or ():
