@@ -236,8 +236,13 @@ class Seat:
         self._words[self._mine + WAITED_MS] += milliseconds
 
     def release(self, number: int) -> None:
-        """Done with the connection; comes before it is armed again, never after."""
-        self._words[number * CONNECTION_WORDS + self._offset] = 0
+        """Done with the connection; comes before it is armed again, never after.
+
+        A row that has another owner by now stays: should a connection ever be armed twice, no owner is forgotten.
+        """
+        row = number * CONNECTION_WORDS + self._offset
+        if self._words[row] == self._owner:
+            self._words[row] = 0
         self.disarm(number)
 
     def arm(self, until_ns: int) -> None:
