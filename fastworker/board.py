@@ -34,6 +34,8 @@ OWNER, PHASE = 0, 1
 _BEGUN = struct.Struct("=6q64s128s")
 _BEGUN_OFFSET = 16
 _BEFORE, _LENGTH, _CLOSING = 4, 5, 6
+# The length of an answer that is made while it is sent.
+ENDLESS = 1 << 62
 
 
 class Phase(enum.IntEnum):
@@ -230,6 +232,20 @@ class Seat:
         words[self._mine + SERVED] += 1
         if failed:
             words[self._mine + FAILED] += 1
+
+    def streaming(self, number: int, before: int, closing: bool) -> None:
+        """As `answering`, for an answer of unknown length: whatever is out by then, it is never the whole."""
+        words, row = self._words, number * CONNECTION_WORDS + self._offset
+        words[row + _BEFORE] = before
+        words[row + _LENGTH] = ENDLESS
+        words[row + _CLOSING] = closing
+        words[row + PHASE] = ANSWERING
+
+    def count_served(self, failed: bool) -> None:
+        """A stream has ended; `answering` counts the others."""
+        self._words[self._mine + SERVED] += 1
+        if failed:
+            self._words[self._mine + FAILED] += 1
 
     def count_wait(self, milliseconds: int) -> None:
         """So long a request lay in its socket."""

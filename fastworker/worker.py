@@ -45,6 +45,7 @@ from fastworker.control import (
 )
 from fastworker.errors import FastworkerError, HookError
 from fastworker.exchange import Conversation, Exchange
+from fastworker.http1 import HTTP1Connection
 from fastworker.inherited import Inherited
 from fastworker.logs import inherit_invocation_in_threads, log, log_into_invocations_directly, write_traceback
 from fastworker.service import Service
@@ -80,7 +81,7 @@ def main(
             from fastworker import debugger  # noqa: PLC0415 - nobody else pays for it
 
             debugger.listen(settings.debugpy)
-        loaded = app or load_app(settings.app, app_root=settings.app_root)
+        loaded = app or load_app(settings.app, app_root=settings.app_root, http_mode=settings.http_mode)
         worker = Worker(slot, control, inherited, settings, loaded, loop)
         worker.start()
     except FastworkerError as error:
@@ -249,7 +250,8 @@ class Worker:
             log.error("connection.refused", number=number, detail="the app has a descriptor of its own there")
             self._control.send(CloseConnection(number, linger=False))
         else:
-            self._conversations[number] = Conversation(number, connection, self._settings.max_body)
+            http = HTTP1Connection(self._settings.max_body, self._service.reads_in_pieces)
+            self._conversations[number] = Conversation(number, connection, http)
 
     def _drop(self, number: int) -> bool:
         """Closes the descriptor here; False if that was done, and told, before."""
