@@ -48,6 +48,8 @@ SIMPLE: Final[dict[str, Callable[[str], bool]]] = {
     "nonfile": lambda text: "." not in text.rpartition("/")[2],
 }
 
+WITH_ARGUMENTS: Final = frozenset({"regex", "length", "minlength", "maxlength", "min", "max", "range"})
+
 
 def constraint(text: str) -> Callable[[str], bool]:
     """One `:name` or `:name(arguments)`. Raises RouteError for one that does not exist."""
@@ -57,23 +59,23 @@ def constraint(text: str) -> Callable[[str], bool]:
     name, given = match[1].lower(), match[2]
     if given is None and name in SIMPLE:
         return SIMPLE[name]
+    if name not in WITH_ARGUMENTS and name not in SIMPLE:
+        raise RouteError(f"there is no route constraint {name!r}")
     try:
         if name == "regex":
             pattern = re.compile(given.replace("{{", "{").replace("}}", "}"), re.IGNORECASE)
             return lambda value: pattern.search(value) is not None
         numbers = [int(part) for part in (given or "").split(",")]
-    except (re.error, ValueError, AttributeError):
+    except (re.error, ValueError, AttributeError):  # also of a simple one that was given any
         raise RouteError(f"the constraint {text!r} has the wrong arguments") from None
     low, high = numbers[0], numbers[-1]
     if name == "length":
         return lambda value: low <= len(value) <= high
     if name in ("minlength", "maxlength"):
         return lambda value: len(value) >= low if name == "minlength" else len(value) <= high
-    if name in ("min", "max", "range"):
-        least = low if name != "max" else -(2**63)
-        most = high if name != "min" else 2**63
-        return lambda value: _number(value, least, most)
-    raise RouteError(f"there is no route constraint {name!r}")
+    least = low if name != "max" else -(2**63)
+    most = high if name != "min" else 2**63
+    return lambda value: _number(value, least, most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Functions with http bindings only: the same app in all three shapes (tests/integration/test_plain.py and others)."""
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -248,10 +249,8 @@ def spoiled(req: fw.Request) -> Iterator[Any]:
                 pass
         case "stubborn":
             while True:
-                try:
+                with contextlib.suppress(BaseException):
                     time.sleep(60)
-                except BaseException:
-                    pass
 
 
 @app.route("upload", methods=["POST", "PUT"])
