@@ -273,6 +273,7 @@ class Exchange:
             conversation.number, conversation.written, length, conversation.ends_here, answer.status >= 300
         )
         while not self._write(conversation):
+            self._seat.beat()  # a large answer may keep this loop busy for long
             if self.unfinished or not _ready(conversation.socket, select.POLLOUT):
                 self._wait(conversation, self._on_unread)
                 self._loop.add_writer(conversation.number, self._on_writable, conversation)

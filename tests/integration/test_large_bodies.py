@@ -124,27 +124,36 @@ def test_file_of_100_mb_takes_no_memory(uploads: Server, tmp_path_factory: pytes
     assert growth < 5 * MIB
 
 
-def test_envelope_of_100_mb_takes_twice_its_size_at_most(serve: Serve) -> None:
-    """A body in an envelope, in and out."""
-    server = serve("--http-mode", "envelope", cwd=APP, app="function_app.py", workers=1, max_body="101MiB")
-    [worker] = server.workers()
-    text = "0123456789abcdef" * (SIZE // 16)
-    fields = {"Url": "http://x/api/echo", "Method": "POST", "Headers": {"Content-Type": ["text/plain"]}, "Body": text}
-    body = json.dumps({"Data": {"req": fields}, "Metadata": {}}).encode()
-    request = request_bytes("/echo", body, chunked=False)
-    with server.connect(60) as host:
+@pytest.fixture(scope="module")
+def enveloped() -> Iterator[Server]:
+    with Server("--http-mode", "envelope", cwd=APP, app="function_app.py", workers=1, max_body="101MiB") as server:
+        yield server.wait_ready()
+
+
+def test_100_mb_into_an_envelope_take_twice_their_size_at_most(enveloped: Server) -> None:
+    """A client's body of text, which the handler asks for as bytes."""
+    [worker] = enveloped.workers()
+    fields = {"Url": "http://x/api/length", "Method": "POST", "Body": "0123456789abcdef" * (SIZE // 16)}
+    request = request_bytes("/length", json.dumps({"Data": {"req": fields}, "Metadata": {}}).encode(), chunked=False)
+    with enveloped.connect() as host:
         host.post("/text", envelope())
         peak = Peak(worker)
         host.send(request)
-        head, size = b"", 0
-        while b"\r\n\r\n" not in head:
-            head += host.socket.recv(65536)
-        head, _, rest = head.partition(b"\r\n\r\n")
-        size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        received = bytearray(rest)
-        while len(received) < size:
-            received += host.socket.recv(1 << 20)
+        answer = host.receive().json()
         growth = peak.growth()
-    assert json.loads(received)["Outputs"]["res"]["body"] == text
-    print(f"{growth / SIZE:.2f} times the body")
-    assert growth <= 2 * SIZE + 20 * MIB
+    assert json.loads(answer["Outputs"]["res"]["body"]) == {"length": SIZE}
+    assert growth <= 2 * SIZE + 20 * MIB, f"{growth / SIZE:.2f} times the body"
+
+
+def test_100_mb_out_of_an_envelope_take_twice_their_size_at_most(enveloped: Server) -> None:
+    """A handler's text, inside JSON."""
+    [worker] = enveloped.workers()
+    fields = {"Url": "http://x/api/large", "Query": {"size": str(SIZE)}}
+    request = json.dumps({"Data": {"req": fields}, "Metadata": {}}).encode()
+    with PlainClient(enveloped.port) as host:
+        host.request("POST", "/text", envelope())
+        peak = Peak(worker)
+        reply = host.request("POST", "/large", request)
+        growth = peak.growth()
+    assert len(reply.json()["Outputs"]["res"]["body"]) == SIZE
+    assert growth <= 2 * SIZE + 20 * MIB, f"{growth / SIZE:.2f} times the body"
