@@ -286,10 +286,10 @@ class Exchange:
             conversation.closing = True
             conversation.rest = conversation.more = NOTHING
             return True
-        if conversation.rest or not conversation.more:
-            return not conversation.rest
-        conversation.rest, conversation.more = conversation.more, NOTHING
-        return self._write(conversation)
+        if conversation.rest:
+            return False
+        conversation.rest, conversation.more = conversation.more, NOTHING  # an empty view, too, holds its body
+        return not conversation.rest or self._write(conversation)
 
     def _on_writable(self, conversation: Conversation) -> None:
         if self._write(conversation):

@@ -32,8 +32,10 @@ class BodyPieces:
         self.whole = False
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
+class Request(msgspec.Struct, gc=False):
     """One whole request (but for BodyPieces), names and target as the client sent them.
+
+    Whoever has decoded a large body may take it out, so that it is not held twice.
 
     Of several invocation ids the last one counts, for the host adds its own behind a client's (protocol 3.1).
     """

@@ -17,7 +17,7 @@ from fastworker.deadline import Deadline
 from fastworker.envelope import Metadata, read_envelope
 from fastworker.errors import ClientGoneError, DeadlineExceeded, RequestError
 from fastworker.jsontext import UnencodableError
-from fastworker.messages import ClientError, Response
+from fastworker.messages import LARGE, ClientError, Response
 from fastworker.outgoing import Outgoing
 from fastworker.outputs import NOTHING, as_response, problem_response, render_answer
 from fastworker.plain import FileBody, PlainRequest, Streaming, plain_answer
@@ -86,8 +86,9 @@ def begin(
         for name in function.outs:
             arguments[name] = Out()
         if function.context_argument is not None:
+            metadata = envelope.Metadata if len(body) < LARGE else envelope.Metadata.copy()
             arguments[function.context_argument] = Context(
-                function.name, invocation_id, deadline, Metadata(envelope.Metadata), traceparent
+                function.name, invocation_id, deadline, Metadata(metadata), traceparent
             )
     except RequestError as exc:
         raise Rejected(_refused(invocation, exc), exc) from None

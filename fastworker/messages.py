@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 # Of a body that is handed out piece by piece.
 PIECE_SIZE = 256 * 1024
+# A body from here on is not held as it came once it has been decoded.
+LARGE = 1024 * 1024
 
 
 class ClientError(RequestError):
@@ -274,18 +276,23 @@ class Request(Generic[T]):
         raw = self._data.Body
         if isinstance(raw, msgspec.UnsetType):
             return None
+        view = memoryview(raw)
+        if len(view) > LARGE:
+            self._let_envelope_go()
         try:
-            if memoryview(raw)[0] == QUOTE:
-                text = decode_str(raw)
-            else:  # no host sends anything but a string; what hand-written envelopes hold is the text of a body
+            if view[0] != QUOTE:  # no host sends anything but a string; a hand-written envelope has the body's text
                 text = str(raw, "utf-8")
-                if text == NULL:
-                    return None
-            if self._is_binary():
-                return binascii.a2b_base64(text, strict_mode=True)
+                return None if text == NULL else _base64(view) if self._is_binary() else text
+            return _base64(view[1:-1]) if self._is_binary() else decode_str(raw)
         except DECODE_ERRORS as exc:
             raise wrong(f"Data.{self._name}.Body", exc) from None
-        return text
+
+    def _let_envelope_go(self) -> None:
+        """All that is left of the envelope here are views, and one is enough to hold it whole."""
+        data = self._data
+        data.Query, data.Headers = data.Query.copy(), data.Headers.copy()
+        data.Params, data.Identities = data.Params.copy(), data.Identities.copy()
+        data.Body = msgspec.UNSET
 
     def _is_binary(self) -> bool:
         # Reading the headers costs more than everything else here; most requests show by a search of their
@@ -308,6 +315,14 @@ class Request(Generic[T]):
             return decode_object(source)
         except DECODE_ERRORS as exc:
             raise wrong(f"Data.{self._name}.{member}", exc) from None
+
+
+def _base64(text: memoryview) -> builtins.bytes:
+    """Decoded from where it stands, and only where that has escapes from a string."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        return binascii.a2b_base64(decode_str(b'"%b"' % bytes(text)), strict_mode=True)
 
 
 def wrong_body(exc: Exception) -> ClientError:

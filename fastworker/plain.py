@@ -122,8 +122,11 @@ class PlainRequest(Request[T]):
         return self._arriving if self._arriving is not None else WholeBody(self.bytes)
 
     def _read_payload(self) -> bytes | None:
-        data = self._arriving.read_all() if self._arriving is not None else self._http.body
-        return bytes(cast("bytes", data)) or None
+        if self._arriving is not None:
+            return self._arriving.read_all() or None
+        data = bytes(cast("bytes", self._http.body))
+        self._http.body = b""  # two copies are enough
+        return data or None
 
 
 class Arriving(BodyStream, Protocol):

@@ -156,6 +156,7 @@ class Pool:
     start_timeout_s: float
     retire_s: float
     generation: int = -1  # the newest that has imported
+    has_imported: bool = False  # at least once
     loading: int | None = None  # being imported
     _next_generation: int = 0
     _loading_since: float = 0.0
@@ -226,6 +227,7 @@ class Pool:
             self._failures = 0
             self._retry_at = 0.0
         self.generation = generation
+        self.has_imported = True
         self._zygotes.add(generation)
 
     def _zygote_gone(self, now: float, event: ZygoteGone, actions: list[Action]) -> None:
@@ -236,7 +238,8 @@ class Pool:
             worker.doomed = True
         if event.generation == self.loading:
             self.loading = None
-            if self.generation < 0 and self.slots_in(WorkerState.READY):
+            if self.generation < 0 and self.has_imported:
+                # It did import before: what hinders it now may pass.
                 self._failed_start(now, event.exit_code, event.cause, actions)
             elif self.generation < 0:
                 self._give_up(event.exit_code, event.cause, actions)

@@ -22,6 +22,7 @@ from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_s
 from fastworker.http1 import BodyPieces, Request
 from fastworker.interrupt import MainThread, OtherThread
 from fastworker.invoke import CUT, Invocation, Rejected, begin, begin_plain, expire, run_async, run_sync
+from fastworker.messages import LARGE
 from fastworker.outgoing import Outgoing
 from fastworker.plain import Arriving, PlainRequest
 from fastworker.routing import RouteTable
@@ -207,6 +208,8 @@ def _begin(call: Call, plain: Plain | None) -> Invocation:
     if plain is None:
         body = call.request.body
         assert not isinstance(body, BodyPieces)  # reads_in_pieces says so of plain HTTP only
+        if len(body) > LARGE:
+            call.request.body = b""  # the envelope holds it as long as it is needed
         return begin(call.function, body, invocation_id=call.id, deadline=call.deadline, traceparent=trace)
     assert call.params is not None
     request: PlainRequest[Any] = PlainRequest(call.request, call.params, plain.arriving)

@@ -186,7 +186,7 @@ class Supervisor:
         self._forget_zygote(generation)
         # First, so that nothing more is asked of it.
         cause = f"the process that imports the app ended: {how_it_ended(status)}"
-        self._step(pool.ZygoteGone(generation, 3 if self._pool.generation < 0 else 5, cause))
+        self._step(pool.ZygoteGone(generation, 5 if self._pool.has_imported else 3, cause))
         # Its workers are being killed by the kernel and become our children.
         for slot, worker in list(self._workers.items()):
             if worker.generation == generation and not worker.pid:

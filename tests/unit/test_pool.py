@@ -447,6 +447,18 @@ def test_a_zygotes_death_is_one_failed_start_however_many_workers_it_takes_along
     assert set(world.workers.values()) == {1}
 
 
+def test_a_zygote_that_dies_while_it_imports_anew_is_no_end_yet():
+    """The app did import before: killed twice in a row, the server tries again."""
+    world = serving(2)
+    world.lose_zygote(0)
+    for slot in (0, 1):
+        world.gone(slot, served=True)
+    world.do(ZygoteGone(1, 5, "killed by SIGKILL"))
+    assert world.given_up is None
+    world.wait(pool.LONGEST_BACKOFF_S)
+    assert world.import_app() == [Fork(2, 0), Fork(2, 1)]
+
+
 def test_a_zygote_that_dies_again_and_again_ends_the_server():
     """Five times in a row without a worker that starts well."""
     world = World(1)

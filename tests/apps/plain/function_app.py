@@ -96,10 +96,11 @@ def dies(req: fw.Request) -> None:
 
 
 @app.route("busy")
-def busy(req: fw.Request) -> None:
+def busy(req: fw.Request) -> str:
     until = time.monotonic() + float(req.query.get("seconds", "30"))
     while time.monotonic() < until:
         pass
+    return "done"
 
 
 @app.route("async-busy")
