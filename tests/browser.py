@@ -9,7 +9,7 @@ import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,9 @@ class Page:
                 return dict(answer["result"])
 
 
-@contextlib.asynccontextmanager
-async def browser(chromium: str, profile: Path) -> AsyncIterator[Page]:
-    """A Chromium of its own with one empty page; `profile` is a folder that does not exist."""
+@contextlib.contextmanager
+def running(chromium: str, profile: Path) -> Iterator[str]:
+    """The DevTools address of a Chromium of its own; `profile` is a folder that does not exist."""
     with open(profile.with_suffix(".log"), "wb") as log:
         process = subprocess.Popen(
             [chromium, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
@@ -98,13 +98,7 @@ async def browser(chromium: str, profile: Path) -> AsyncIterator[Page]:
             assert process.poll() is None, profile.with_suffix(".log").read_text(errors="replace")
             return ready.read_text().partition("\n")[0] if ready.exists() else ""
 
-        address = f"http://127.0.0.1:{wait_for(port, 'the browser', 30)}"
-        async with (
-            aiohttp.ClientSession() as session,
-            session.put(f"{address}/json/new?about:blank") as answer,
-            session.ws_connect((await answer.json())["webSocketDebuggerUrl"], max_msg_size=0) as socket,
-        ):
-            yield Page(socket)
+        yield f"http://127.0.0.1:{wait_for(port, 'the browser', 30)}"
     finally:
         tree = descendants(process.pid)
         process.terminate()
@@ -114,3 +108,15 @@ async def browser(chromium: str, profile: Path) -> AsyncIterator[Page]:
             process.kill()
             process.wait()
         wait_for(lambda: not any(map(alive, tree)), "the end of the browser's processes")
+
+
+@contextlib.asynccontextmanager
+async def new_page(address: str) -> AsyncIterator[Page]:
+    """A new tab of the browser at that address."""
+    async with aiohttp.ClientSession() as session:
+        async with session.put(f"{address}/json/new?about:blank") as answer:
+            tab = await answer.json()
+        async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+            yield Page(socket)
+        async with session.get(f"{address}/json/close/{tab['id']}"):
+            pass

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.browser import browser, find_chromium
+from tests.browser import find_chromium, new_page, running
 from tests.devhost.test_commands import dev
 from tests.harness import PATIENCE, Server, cpu_seconds, descendants, process_name, wait_for
 
@@ -80,13 +80,14 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 print(host.output)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """A browser that runs, or the reason for skipping the test."""
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a browser that runs."""
     path = find_chromium()
     if path is None:
         pytest.skip("there is no Chromium on this machine")
-    return path
+    with running(path, tmp_path_factory.mktemp("chromium") / "profile") as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -377,12 +378,12 @@ window.EventSource = class extends EventSource {
 """
 
 
-def test_event_source_goes_on_behind_a_cut(site: Site, chromium: str, tmp_path: Path) -> None:
+def test_event_source_goes_on_behind_a_cut(site: Site, chromium: str) -> None:
     """The page's worker dies; the browser comes back with the last id, and no step is lost or done twice."""
     limit = 300_000
 
     async def scenario() -> tuple[list[str], str, list[str]]:
-        async with browser(chromium, tmp_path / "profile") as page:
+        async with new_page(chromium) as page:
             await page.open(site.url(f"page?limit={limit}"), before=LISTEN)
             await page.until("ids.length >= 10")
             site.kill_workers()
@@ -396,7 +397,7 @@ def test_event_source_goes_on_behind_a_cut(site: Site, chromium: str, tmp_path: 
     assert [int(event_id.partition("-")[0]) for event_id in ids] == steps_of(limit)
 
 
-def test_event_source_is_told_by_204_to_stay_away(site: Site, chromium: str, tmp_path: Path) -> None:
+def test_event_source_is_told_by_204_to_stay_away(site: Site, chromium: str) -> None:
     """One that connects again behind the end is not sent round and round."""
     script = """new Promise((resolve) => {
         const seen = [];
@@ -410,7 +411,7 @@ def test_event_source_is_told_by_204_to_stay_away(site: Site, chromium: str, tmp
     })"""
 
     async def scenario() -> list[Any]:
-        async with browser(chromium, tmp_path / "profile") as page:
+        async with new_page(chromium) as page:
             await page.open(site.url("page?limit=1"))
             async with asyncio.timeout(TIMEOUT_S):
                 return list(await page.run(script))
