@@ -18,7 +18,7 @@ from fastworker.headers import cookie_lines, given_content_type, header_bytes, h
 from fastworker.http1 import Request as HttpRequest
 from fastworker.jsontext import encode_json
 from fastworker.messages import BodyStream, Headers, HttpData, Request, Response, Values, WholeBody
-from fastworker.outputs import to_bytes
+from fastworker.outputs import BUFFERS, COMMON, to_bytes
 from fastworker.streams import BYTES, TEXT, EventItems, EventStream, Items, is_stream
 
 T = TypeVar("T")
@@ -175,11 +175,11 @@ def plain_answer(response: Response) -> Answer | Streaming | FileBody:
         return Answer(status, b"", kind, headers)
     if isinstance(body, str):
         return Answer(status, to_bytes(body, "the response's body"), kind or TEXT.encode(), headers)
-    if isinstance(body, bytes | bytearray | memoryview):
+    if isinstance(body, BUFFERS):
         return Answer(status, body if isinstance(body, bytes) else bytes(body), kind or BYTES.encode(), headers)
     if isinstance(body, Path):
         return FileBody(status, headers, kind or BYTES.encode(), body)
-    if isinstance(body, dict | list) or not is_stream(body):
+    if type(body) in COMMON or not is_stream(body):
         return Answer(status, encode_json(body, "the response's body"), kind or JSON, headers)
     if isinstance(response, EventStream):
         return Streaming(status, headers, body, lambda _: EventItems(), True, response.keep_alive)
