@@ -118,8 +118,10 @@ class PlainRequest(Request[T]):
         return cast("T", self._body)
 
     def stream(self) -> BodyStream:
-        """The body in pieces, each read when it is asked for."""
-        return self._arriving if self._arriving is not None else WholeBody(self.bytes)
+        """The body in pieces, each read when it is asked for; but all of it, if it has been read before as a whole."""
+        if self._arriving is not None and self._payload is msgspec.UNSET:
+            return self._arriving
+        return WholeBody(self.bytes)
 
     def _read_payload(self) -> bytes | None:
         if self._arriving is not None:
