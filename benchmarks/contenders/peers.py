@@ -81,7 +81,7 @@ CONTENDERS: Final = [
         "gunicorn+flask",
         _gunicorn("with_flask", "--worker-class", "gthread", "--threads", FLASK_THREADS),
         _without("gunicorn", "flask", "orjson"),
-        conditions=f"gthread workers with {FLASK_THREADS} threads each, for sync workers keep no connection alive; orjson",
+        conditions=f"gthread workers with {FLASK_THREADS} threads each (sync workers keep no connection alive); orjson",
     ),
     Contender(
         "granian",

@@ -1,0 +1,263 @@
+"""A stand-in for the Functions host towards the official Python worker: starts it, loads the app, and drives it.
+
+Run by ../../official.py with the worker's own interpreter, for there the protocol's messages are. Reads commands, one
+JSON object a line, and answers each with one; rpc.c carries the bytes and the load. Rule: every answer is decoded and
+handed out to be judged before a load may compare others with it; plain Python 3.8.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import importlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+HOST_VERSION = "4.1037.0.0"
+CONNECT_TIMEOUT_MS = 60_000
+ANSWER_TIMEOUT_MS = 60_000
+MOST_BYTES = 128 << 20  # what the host allows as a message
+# Workers put it into all their messages; with one for all, a right answer is the same from each.
+REQUEST_ID = "d7f3a1c2-9b0e-4a55-8c4d-1e2f3a4b5c6d"
+WRONG = -3
+STOPPED = {
+    -1: "a worker ended the stream",
+    -2: "no answer for a long time",
+    WRONG: "a wrong answer",
+    -4: "more invocations than there is room for",
+}
+
+
+class Call(ctypes.Structure):
+    """struct call of rpc.c."""
+
+    _fields_ = [
+        ("request", ctypes.c_char_p),
+        ("request_size", ctypes.c_uint32),
+        ("request_id_at", ctypes.c_uint32),
+        ("answer", ctypes.c_char_p),
+        ("answer_size", ctypes.c_uint32),
+        ("answer_id_at", ctypes.c_uint32),
+    ]
+
+
+class HostError(Exception):
+    """What the worker did not do."""
+
+
+class Host:
+    """The workers of one app. Its public methods are the commands; all raise HostError."""
+
+    def __init__(self) -> None:
+        self.protos: Any = None
+        self.library: Any = None
+        self.app = ""
+        self.buffer = ctypes.create_string_buffer(MOST_BYTES)
+        self.ids: dict[str, str] = {}
+        self.calls: dict[str, Call] = {}
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.numbers: list[int] = []
+
+    def start(
+        self, protos: str, library: str, app: str, command: list[str], processes: int, indexes: bool
+    ) -> list[int]:
+        """Starts that many workers and loads the app into each: their process ids.
+
+        `protos` is the module with the protocol's messages; `indexes` says that the worker finds functions by itself.
+        """
+        self.protos = importlib.import_module(protos)
+        self.library = ctypes.CDLL(library)
+        self.library.host_load.restype = ctypes.c_int64
+        self.app = app
+        port = self.library.host_listen()
+        for _ in range(processes):
+            arguments = ["--host", "127.0.0.1", "--port", str(port), "--workerId", str(uuid.uuid4())]
+            arguments += ["--requestId", REQUEST_ID, "--grpcMaxMessageLength", str(MOST_BYTES)]
+            self.workers.append(subprocess.Popen(command + arguments, stdin=subprocess.DEVNULL, stdout=sys.stderr))
+        self.numbers = [self._accepted() for _ in self.workers]
+        for number in self.numbers:
+            self._initialise(number, indexes)
+        return [worker.pid for worker in self.workers]
+
+    def _accepted(self) -> int:
+        number: int = self.library.host_accept(CONNECT_TIMEOUT_MS)
+        if number < 0:
+            raise HostError("a worker does not connect")
+        self._received(number, "start_stream")
+        return number
+
+    def _send(self, number: int, **content: Any) -> None:
+        message = self.protos.StreamingMessage(request_id=str(uuid.uuid4()), **content).SerializeToString()
+        self.library.host_send(number, message, len(message))
+
+    def _bytes(self, number: int, wanted: str) -> bytes:
+        size = self.library.host_receive(number, self.buffer, MOST_BYTES, ANSWER_TIMEOUT_MS)
+        if size <= 0:
+            raise HostError(f"no {wanted} came: {'the worker has gone' if size else 'time is over'}")
+        return ctypes.string_at(self.buffer, size)
+
+    def _received(self, number: int, wanted: str) -> Any:
+        message = self.protos.StreamingMessage.FromString(self._bytes(number, wanted))
+        if message.WhichOneof("content") != wanted:
+            raise HostError(f"{message.WhichOneof('content')} came, not {wanted}")
+        content = getattr(message, wanted)
+        if wanted != "start_stream" and content.result.status != self.protos.StatusResult.Success:
+            raise HostError(f"{wanted}: {content.result.exception.message}")
+        return content
+
+    def _initialise(self, number: int, indexes: bool) -> None:
+        protos = self.protos
+        request = protos.WorkerInitRequest(host_version=HOST_VERSION)
+        if indexes:
+            request.function_app_directory = self.app
+        self._send(number, worker_init_request=request)
+        self._received(number, "worker_init_response")
+        for metadata, function_id in self._indexed(number) if indexes else self._declared():
+            load = protos.FunctionLoadRequest(function_id=function_id, metadata=metadata)
+            self._send(number, function_load_request=load)
+            self._received(number, "function_load_response")
+            self.ids[metadata.name] = function_id
+
+    def _indexed(self, number: int) -> list[tuple[Any, str]]:
+        """The functions that the worker itself finds (the decorator model)."""
+        request = self.protos.FunctionsMetadataRequest(function_app_directory=self.app)
+        self._send(number, functions_metadata_request=request)
+        results = self._received(number, "function_metadata_response").function_metadata_results
+        return [(metadata, metadata.function_id) for metadata in results]
+
+    def _declared(self) -> Iterable[tuple[Any, str]]:
+        """The functions as the host reads them from function.json files (the first model)."""
+        incoming, outgoing = (
+            self.protos.BindingInfo.Direction.Value("in"),
+            self.protos.BindingInfo.Direction.Value("out"),
+        )
+        job = {"job": ("manualTrigger", incoming), "$return": ("blob", outgoing)}
+        http = {"req": ("httpTrigger", incoming), "$return": ("http", outgoing)}
+        bindings = {"order": {**http, "message": ("queue", outgoing)}, "echo": http, "work": job, "wait": job}
+        for name, of_function in bindings.items():
+            metadata = self.protos.RpcFunctionMetadata(
+                name=name, directory=self.app, script_file=os.path.join(self.app, "functions.py"), entry_point=name
+            )
+            for binding, (kind, direction) in of_function.items():
+                metadata.bindings[binding].type = kind
+                metadata.bindings[binding].direction = direction
+            yield metadata, name
+
+    def _request(self, function: str, envelope: dict[str, Any]) -> tuple[bytes, bytes]:
+        """The bytes of an invocation of what a custom handler's envelope says."""
+        invocation = self.protos.InvocationRequest(invocation_id=str(uuid.uuid4()), function_id=self.ids[function])
+        for name, value in envelope["Data"].items():
+            data = self._http(value) if isinstance(value, dict) else self.protos.TypedData(string=value)
+            invocation.input_data.add(name=name, data=data)
+        for name, value in envelope["Metadata"].items():
+            invocation.trigger_metadata[name].json = value if isinstance(value, str) else json.dumps(value)
+        invocation.trace_context.trace_parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        message = self.protos.StreamingMessage(request_id=str(uuid.uuid4()), invocation_request=invocation)
+        return message.SerializeToString(), invocation.invocation_id.encode()
+
+    def _http(self, value: dict[str, Any]) -> Any:
+        http = self.protos.RpcHttp(method=value["Method"], url=value["Url"])
+        for name, values in value["Headers"].items():
+            http.headers[name.lower()] = ",".join(values)
+        http.query.update(value["Query"])
+        http.params.update(value["Params"])
+        http.body.bytes = value["Body"].encode()  # the worker has said RawHttpBodyBytes
+        return self.protos.TypedData(http=http)
+
+    def judge(self, name: str, function: str, envelope: str) -> dict[str, Any]:
+        """Invokes once in every worker: what a custom handler would have answered, for judgement."""
+        request, request_id = self._request(function, json.loads(envelope))
+        answers = set()
+        for number in self.numbers:
+            self.library.host_send(number, request, len(request))
+            answers.add(self._bytes(number, "invocation_response"))
+        if len(answers) != 1:
+            raise HostError(f"the workers' answers differ: {answers}")
+        answer = answers.pop()
+        response = self.protos.StreamingMessage.FromString(answer).invocation_response
+        if response.result.status != self.protos.StatusResult.Success:
+            raise HostError(response.result.exception.message)
+        places = request.index(request_id), answer.index(request_id)
+        self.calls[name] = Call(request, len(request), places[0], answer, len(answer), places[1])
+        return self._as_handler(response)
+
+    def _as_handler(self, response: Any) -> dict[str, Any]:
+        outputs = {parameter.name: self._value(parameter.data) for parameter in response.output_data}
+        returned = self._value(response.return_value)
+        if isinstance(returned, dict):
+            outputs["res"], returned = returned, None
+        return {"Outputs": outputs, "Logs": [], "ReturnValue": returned}
+
+    def _value(self, data: Any) -> Any:
+        kind = data.WhichOneof("data")
+        if kind == "http":
+            body = data.http.body
+            text = body.bytes.decode() if body.WhichOneof("data") == "bytes" else body.string
+            return {"statusCode": data.http.status_code, "body": text}
+        if kind == "bytes":
+            return base64.b64encode(data.bytes).decode()
+        return getattr(data, kind) if kind else None
+
+    def load(
+        self,
+        names: list[str],
+        capacity: int,
+        file: str,
+        in_flight: int = 0,
+        seconds: float = 0.0,
+        silence_s: float = 60.0,
+        intended: str | None = None,
+        kinds: str | None = None,
+    ) -> dict[str, int]:
+        """A closed or an open loop (see rpc.c) of judged calls; the instants go into `file`: sent, then done."""
+        instants = ctypes.c_uint64 * capacity
+        sent, done, began, wrong = instants(), instants(), ctypes.c_uint64(), ctypes.c_uint32()
+        made = self.library.host_load(
+            (Call * len(names))(*[self.calls[name] for name in names]),
+            None if kinds is None else base64.b64decode(kinds),
+            None if intended is None else instants.from_buffer_copy(base64.b64decode(intended)),
+            ctypes.c_uint32(in_flight),
+            ctypes.c_uint64(int(seconds * 1e9)),
+            ctypes.c_uint64(int(silence_s * 1e9)),
+            sent,
+            done,
+            ctypes.c_uint32(capacity),
+            ctypes.byref(began),
+            ctypes.byref(wrong),
+        )
+        if made < 0:
+            raise HostError(STOPPED[made] + (f" to invocation {wrong.value}" if made == WRONG else ""))
+        with open(file, "wb") as into:
+            for column in (sent, done):
+                into.write(memoryview(column).cast("B")[: 8 * made])
+        return {"made": made, "began_ns": began.value}
+
+    def end(self) -> None:
+        """Ends the workers."""
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            worker.wait()
+
+
+def main() -> None:
+    host = Host()
+    try:
+        for line in sys.stdin:
+            command = json.loads(line)
+            try:
+                answer = {"answer": getattr(host, command.pop("do"))(**command)}
+            except HostError as exc:
+                answer = {"problem": str(exc)}
+            print(json.dumps(answer), flush=True)
+    finally:
+        host.end()
+
+
+if __name__ == "__main__":
+    main()
