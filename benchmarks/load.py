@@ -4,7 +4,9 @@ Used by every scenario. What is measured, and from where to where, is in README.
 checked here before the run, their bytes in C during it; a run with one wrong answer raises, and gives no figures.
 """
 
+import base64
 import contextlib
+import http.client
 import json
 import shutil
 import subprocess
@@ -50,6 +52,8 @@ CONNECTIONS: Final = 1024
 BUSY_SHARE: Final = 0.9
 # ... or when an open loop's requests leave later than planned by this share of the median latency.
 LATE_SHARE: Final = 0.25
+# Room for so many answers per second of a driven contender: a hundred times what the official worker manages.
+DRIVEN_PER_SECOND: Final = 100_000
 
 
 class LoadSideError(Exception):
@@ -174,10 +178,15 @@ def closed_loop(
     timeout: float = 30.0,
 ) -> Outcome:
     """`in_flight` requests at any time, the kinds in that order, over and over; all times in seconds."""
+    settings = {"loop": "closed", "in_flight": in_flight, "seconds": seconds}
+    if server.contender.driven:
+        most = in_flight + round(DRIVEN_PER_SECOND * (warmup + seconds))
+        arrivals = np.resize(np.array(order, dtype="u1"), most)
+        window = {"in_flight": in_flight, "seconds": warmup + seconds}
+        return _driven(server, kinds, None, arrivals, warmup, timeout, settings, **window)
     with _folder() as folder:
         folder.joinpath("order").write_bytes(bytes(order))
         loop = ["closed", str(in_flight), f"{warmup:g}", f"{seconds:g}", str(folder / "order")]
-        settings = {"loop": "closed", "in_flight": in_flight, "seconds": seconds}
         return _run(server, kinds, folder, loop, timeout, warmup_ns=None, settings=settings)
 
 
@@ -191,10 +200,13 @@ def open_loop(
     timeout: float = 30.0,
 ) -> Outcome:
     """Requests at their planned instants, whatever the server does; the first `warmup` seconds of them do not count."""
+    settings = {"loop": "open", "requests": len(plan), "connections": connections}
+    if server.contender.driven:
+        at_ns, arrivals = np.array(plan, dtype="<i8").reshape(-1, 2).T
+        return _driven(server, kinds, at_ns, arrivals.astype("u1"), warmup, timeout, settings)
     with _folder() as folder:
         np.array(plan, dtype="<i8").tofile(folder / "plan")
         loop = ["open", str(connections), str(folder / "plan")]
-        settings = {"loop": "open", "requests": len(plan), "connections": connections}
         return _run(server, kinds, folder, loop, timeout, warmup_ns=round(warmup * 1e9), settings=settings)
 
 
@@ -232,6 +244,56 @@ def _run(
         cpu_share=told["cpu_s"] / max((told["end_ns"] - told["start_ns"]) / 1e9, 1e-9),
         opened=told["opened"],
         first_wrong=told["first_wrong"],
+        settings=settings,
+    )
+
+
+def _driven(
+    server: Running,
+    kinds: Sequence[Prepared],
+    at_ns: NDArray[np.int64] | None,
+    arrivals: NDArray[np.uint8],
+    warmup: float,
+    timeout: float,
+    settings: dict[str, Any],
+    **window: float,
+) -> Outcome:
+    """A load by the contender's own load side, which compares with the answers that `prepare` had judged.
+
+    Invocation i is of kinds[arrivals[i]], and in an open loop sent `at_ns[i]` after the beginning. Raises
+    WrongAnswerError as soon as one is answered wrongly, or not within `timeout` seconds of the one before.
+    """
+    with _folder() as folder:
+        command = {
+            "calls": [(kind.call.function, kind.call.envelope.decode()) for kind in kinds],
+            "capacity": len(arrivals),
+            "file": str(folder / "instants"),
+            "intended": None if at_ns is None else base64.b64encode(at_ns.tobytes()).decode(),
+            "kinds": base64.b64encode(arrivals.tobytes()).decode(),
+            "silence_s": timeout,
+            **window,
+        }
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+            connection.request("POST", "/-/load", json.dumps(command))
+            answer = connection.getresponse()
+            told = answer.read()
+        if answer.status != 200:
+            raise WrongAnswerError(f"{told.decode()}; it wrote: {server.last_words()}")
+        load = json.loads(told)
+        sent, done = np.fromfile(folder / "instants", dtype="<i8").reshape(2, -1)
+    records = np.zeros(len(sent), dtype=RECORD)
+    records["intended"] = sent if at_ns is None else load["began_ns"] + at_ns
+    records["sent"], records["done"], records["kind"] = sent, done, arrivals[: len(sent)]
+    records["status"] = 200
+    from_ns = load["began_ns"] + round(warmup * 1e9)
+    return Outcome(
+        calls=tuple(kind.call for kind in kinds),
+        records=records,
+        from_ns=from_ns,
+        until_ns=int(done.max()) if at_ns is not None else from_ns + round(settings["seconds"] * 1e9),
+        cpu_share=load["cpu_share"],
+        opened=0,
+        first_wrong="",
         settings=settings,
     )
 

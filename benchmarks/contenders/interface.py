@@ -31,7 +31,10 @@ class Launch:
 
 @dataclass(frozen=True)
 class Contender:
-    """A server that takes part. `functions` are those it has; `conditions` is what to know when reading its rows."""
+    """A server that takes part. `functions` are those it has; `conditions` is what to know when reading its rows.
+
+    One that is `driven` speaks no HTTP to the host: over HTTP it is only checked, and it has a load side of its own.
+    """
 
     name: str
     command: Callable[[Launch], list[str]]
@@ -40,6 +43,7 @@ class Contender:
     environ: Callable[[Launch], dict[str, str]] = lambda launch: {}
     path: Callable[[str], str] = lambda function: f"/{function}"
     functions: frozenset[str] = frozenset({"order", "echo", "work", "wait"})
+    driven: bool = False
 
 
 _cache = Path("benchmarks-out") / "cache"

@@ -87,6 +87,7 @@ CONTENDERS: Final = [
         "granian",
         _granian,
         _without("granian", "uvloop", "orjson"),
-        conditions="the bare ASGI app of the uvicorn contender; uvloop, its own HTTP in Rust",
+        conditions="the bare ASGI app of the uvicorn contender; uvloop, its own HTTP in Rust, which hands "
+        "the app each chunk of a body by itself, of which the host sends one per KiB",
     ),
 ]

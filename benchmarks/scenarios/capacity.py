@@ -57,7 +57,7 @@ def _measure(
         with attempt(emit, NAME, contender.name, variant, round_):
             outcome = load.closed_loop(server, [kind], in_flight=in_flight, seconds=seconds, warmup=WARMUP_S)
             row = measured(NAME, contender, variant, round_, outcome, "us", per_second=outcome.per_second)
-            if in_flight == WRK_IN_FLIGHT and round_ == 0 and wrk.installed():
+            if in_flight == WRK_IN_FLIGHT and round_ == 0 and wrk.installed() and not contender.driven:
                 row.metrics["wrk_per_second"] = wrk.per_second(server, kind, in_flight=in_flight, seconds=WRK_S)
             taken.append(row)
     if len(taken) == len(levels):

@@ -1,8 +1,9 @@
 """A stand-in for the Functions host towards the official Python worker: starts it, loads the app, and drives it.
 
-Run by ../../official.py with the worker's own interpreter, for there the protocol's messages are. Reads commands, one
-JSON object a line, and answers each with one; rpc.c carries the bytes and the load. Rule: every answer is decoded and
-handed out to be judged before a load may compare others with it; plain Python 3.8.
+Run by ../../official.py with the worker's own interpreter, for there the protocol's messages are. On its port it
+bridges: POST /{function} with a custom handler's envelope is one invocation of every worker, answered as a custom
+handler would. POST /-/load is a load, whose side is rpc.c; benchmarks/load.py asks for it. Rule: a load compares only
+with answers that were given through the bridge before, where they could be judged; plain Python 3.8.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import ctypes
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer
 from typing import Any
 
 HOST_VERSION = "4.1037.0.0"
@@ -51,29 +56,22 @@ class HostError(Exception):
 
 
 class Host:
-    """The workers of one app. Its public methods are the commands; all raise HostError."""
+    """The workers of one app. Everything raises HostError."""
 
-    def __init__(self) -> None:
-        self.protos: Any = None
-        self.library: Any = None
-        self.app = ""
+    def __init__(self, protos: str, library: str, app: str) -> None:
+        """`protos` is the module with the protocol's messages, `library` the compiled rpc.c."""
+        self.protos: Any = importlib.import_module(protos)
+        self.library: Any = ctypes.CDLL(library)
+        self.library.host_load.restype = ctypes.c_int64
+        self.app = app
         self.buffer = ctypes.create_string_buffer(MOST_BYTES)
         self.ids: dict[str, str] = {}
-        self.calls: dict[str, Call] = {}
+        self.calls: dict[tuple[str, str], Call] = {}
         self.workers: list[subprocess.Popen[bytes]] = []
         self.numbers: list[int] = []
 
-    def start(
-        self, protos: str, library: str, app: str, command: list[str], processes: int, indexes: bool
-    ) -> list[int]:
-        """Starts that many workers and loads the app into each: their process ids.
-
-        `protos` is the module with the protocol's messages; `indexes` says that the worker finds functions by itself.
-        """
-        self.protos = importlib.import_module(protos)
-        self.library = ctypes.CDLL(library)
-        self.library.host_load.restype = ctypes.c_int64
-        self.app = app
+    def start(self, command: list[str], processes: int, indexes: bool) -> None:
+        """Starts that many workers and loads the app into each; `indexes`: the worker finds functions by itself."""
         port = self.library.host_listen()
         for _ in range(processes):
             arguments = ["--host", "127.0.0.1", "--port", str(port), "--workerId", str(uuid.uuid4())]
@@ -82,7 +80,6 @@ class Host:
         self.numbers = [self._accepted() for _ in self.workers]
         for number in self.numbers:
             self._initialise(number, indexes)
-        return [worker.pid for worker in self.workers]
 
     def _accepted(self) -> int:
         number: int = self.library.host_accept(CONNECT_TIMEOUT_MS)
@@ -169,8 +166,10 @@ class Host:
         http.body.bytes = value["Body"].encode()  # the worker has said RawHttpBodyBytes
         return self.protos.TypedData(http=http)
 
-    def judge(self, name: str, function: str, envelope: str) -> dict[str, Any]:
-        """Invokes once in every worker: what a custom handler would have answered, for judgement."""
+    def invoke(self, function: str, envelope: str) -> dict[str, Any]:
+        """Invokes once in every worker: what a custom handler would have answered."""
+        if function not in self.ids:
+            raise HostError(f"no function {function!r}; there are {', '.join(self.ids)}")
         request, request_id = self._request(function, json.loads(envelope))
         answers = set()
         for number in self.numbers:
@@ -183,7 +182,7 @@ class Host:
         if response.result.status != self.protos.StatusResult.Success:
             raise HostError(response.result.exception.message)
         places = request.index(request_id), answer.index(request_id)
-        self.calls[name] = Call(request, len(request), places[0], answer, len(answer), places[1])
+        self.calls[function, envelope] = Call(request, len(request), places[0], answer, len(answer), places[1])
         return self._as_handler(response)
 
     def _as_handler(self, response: Any) -> dict[str, Any]:
@@ -205,20 +204,24 @@ class Host:
 
     def load(
         self,
-        names: list[str],
+        calls: list[tuple[str, str]],
         capacity: int,
         file: str,
         in_flight: int = 0,
         seconds: float = 0.0,
-        silence_s: float = 60.0,
+        silence_s: float = 30.0,
         intended: str | None = None,
         kinds: str | None = None,
-    ) -> dict[str, int]:
-        """A closed or an open loop (see rpc.c) of judged calls; the instants go into `file`: sent, then done."""
+    ) -> dict[str, float]:
+        """A closed or an open loop (see rpc.c) of calls (function and envelope) that were answered before.
+
+        The instants go into `file`: sent, then done. Answers how many there are, and what the load side took.
+        """
         instants = ctypes.c_uint64 * capacity
         sent, done, began, wrong = instants(), instants(), ctypes.c_uint64(), ctypes.c_uint32()
+        cpu_s, elapsed_s = time.process_time(), time.perf_counter()
         made = self.library.host_load(
-            (Call * len(names))(*[self.calls[name] for name in names]),
+            (Call * len(calls))(*[self.calls[function, envelope] for function, envelope in calls]),
             None if kinds is None else base64.b64decode(kinds),
             None if intended is None else instants.from_buffer_copy(base64.b64decode(intended)),
             ctypes.c_uint32(in_flight),
@@ -230,12 +233,13 @@ class Host:
             ctypes.byref(began),
             ctypes.byref(wrong),
         )
+        cpu_s, elapsed_s = time.process_time() - cpu_s, time.perf_counter() - elapsed_s
         if made < 0:
             raise HostError(STOPPED[made] + (f" to invocation {wrong.value}" if made == WRONG else ""))
         with open(file, "wb") as into:
             for column in (sent, done):
                 into.write(memoryview(column).cast("B")[: 8 * made])
-        return {"made": made, "began_ns": began.value}
+        return {"made": made, "began_ns": began.value, "cpu_share": cpu_s / elapsed_s}
 
     def end(self) -> None:
         """Ends the workers."""
@@ -245,16 +249,52 @@ class Host:
             worker.wait()
 
 
+class Bridge(BaseHTTPRequestHandler):
+    """HTTP in front of the one Host, which is the server's attribute `host`."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """One invocation, or a load."""
+        body = self._body()
+        host: Host = self.server.host  # type: ignore[attr-defined]
+        try:
+            answer = (
+                host.load(**json.loads(body)) if self.path == "/-/load" else host.invoke(self.path[1:], body.decode())
+            )
+            status, text = 200, json.dumps(answer).encode()
+        except HostError as exc:
+            status, text = 500, str(exc).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def _body(self) -> bytes:
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        chunks: list[bytes] = []
+        while True:
+            size = int(self.rfile.readline(), 16)
+            chunk = self.rfile.read(size + 2)  # and its end of line
+            if size == 0:
+                return b"".join(chunks)
+            chunks.append(chunk[:-2])
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing: what is in the output should be the workers'."""
+
+
 def main() -> None:
-    host = Host()
+    options = json.loads(sys.argv[1])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    host = Host(options["protos"], options["library"], options["app"])
     try:
-        for line in sys.stdin:
-            command = json.loads(line)
-            try:
-                answer = {"answer": getattr(host, command.pop("do"))(**command)}
-            except HostError as exc:
-                answer = {"problem": str(exc)}
-            print(json.dumps(answer), flush=True)
+        host.start(options["command"], options["processes"], options["indexes"])
+        with TCPServer(("127.0.0.1", options["port"]), Bridge) as server:
+            server.host = host  # type: ignore[attr-defined]
+            server.serve_forever()
     finally:
         host.end()
 
