@@ -128,7 +128,7 @@ class Outcome:
         counts = Counter(self.records["outcome"].tolist())
         del counts[0]
         if not counts:
-            return None if len(self.records) else "no request was sent"
+            return None if self.per_second else f"no answer came in the measured time, of {len(self.records)} requests"
         told = ", ".join(f"{count} x {OUTCOMES[outcome]}" for outcome, count in sorted(counts.items()))
         first = f"; the first: {self.first_wrong[:300]!r}" if self.first_wrong else ""
         return f"{told} of {len(self.records)} requests{first}"
