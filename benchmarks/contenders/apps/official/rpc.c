@@ -22,7 +22,7 @@
 
 enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
 enum { FLAG_ACK = 1, FLAG_END_HEADERS = 4, FLAG_PADDED = 8 };
-enum { PREFACE = 24, FRAME_HEAD = 9, GRPC_HEAD = 5, ID = 36, MOST_PEERS = 64 };
+enum { PREFACE = 24, FRAME_HEAD = 9, GRPC_HEAD = 5, ID = 36, MOST_PEERS = 64, MOST_PAUSE_NS = 100000000 };
 enum { OUR_WINDOW = 1 << 30, WINDOW_STEP = 1 << 24, OUR_FRAME = 1 << 20 };
 /* StreamingMessage's members that are looked at. */
 enum { INVOCATION_RESPONSE = 5, RPC_LOG = 2 };
@@ -131,6 +131,10 @@ static void push(struct peer *peer) {
         }
         peer->out.start += (size_t)sent;
     }
+}
+
+static short events_of(const struct peer *peer) {
+    return (short)(POLLIN | (peer->out.start < peer->out.end ? POLLOUT : 0));
 }
 
 static void send_message(struct peer *peer, const uint8_t *message, uint32_t size) {
@@ -315,7 +319,7 @@ int host_receive(int number, uint8_t *into, uint32_t capacity, int timeout_ms) {
         if (peer->gone) return -1;
         uint64_t now = now_ns();
         if (now >= until) return 0;
-        struct pollfd waited = {.fd = peer->fd, .events = (short)(POLLIN | (peer->out.start < peer->out.end ? POLLOUT : 0))};
+        struct pollfd waited = {.fd = peer->fd, .events = events_of(peer)};
         if (poll(&waited, 1, (int)((until - now) / 1000000u) + 1) > 0) {
             pull(peer);
             push(peer);
@@ -368,13 +372,15 @@ static int same(const struct call *call, const uint8_t *message, uint32_t size) 
 /* Sends invocations and records, of each, when it was sent and when its answer was there (monotonic ns).
  *
  * Closed loop: `intended` is NULL; `in_flight` at a time until `duration_ns` are over, at most `capacity`.
- * Open loop: `capacity` invocations, each at the instant intended[i] after the beginning; sent[i] is when it was.
- * kinds[i] says which of `calls` invocation i is (NULL: the first); `begin` receives the beginning; `done` comes zeroed.
+ * Open loop: `capacity` invocations, each at the instant intended[i] after the beginning; sent[i] is when it was. It
+ * polls without waiting for `spin_ns` before each.
+ * kinds[i] says which of `calls` invocation i is (NULL: the first); `begin` receives the beginning. `done`
+ * comes zeroed.
  * Answers how many were made, or what stopped it; the invocation that was answered wrongly is then *wrong.
  */
 int64_t host_load(const struct call *calls, const uint8_t *kinds, const uint64_t *intended, uint32_t in_flight,
-                  uint64_t duration_ns, uint64_t silence_ns, uint64_t *sent, uint64_t *done, uint32_t capacity,
-                  uint64_t *begin, uint32_t *wrong) {
+                  uint64_t duration_ns, uint64_t silence_ns, uint64_t spin_ns, uint64_t *sent, uint64_t *done,
+                  uint32_t capacity, uint64_t *begin, uint32_t *wrong) {
     uint32_t made = 0, answered = 0;
     uint8_t *scratch = NULL;
     size_t scratch_size = 0;
@@ -387,7 +393,8 @@ int64_t host_load(const struct call *calls, const uint8_t *kinds, const uint64_t
     while (result == 0) {
         uint64_t now = now_ns(), next = UINT64_MAX;
         int over = intended == NULL ? now - began >= duration_ns : made == capacity;
-        while (!over && made < capacity && (intended == NULL ? made - answered < in_flight : began + intended[made] <= now)) {
+        while (!over && made < capacity) {
+            if (intended == NULL ? made - answered >= in_flight : began + intended[made] > now) break;
             const struct call *call = &calls[kinds == NULL ? 0 : kinds[made]];
             if (call->request_size > scratch_size) scratch = realloc(scratch, scratch_size = call->request_size);
             sent[made] = now_ns();
@@ -401,12 +408,12 @@ int64_t host_load(const struct call *calls, const uint8_t *kinds, const uint64_t
         for (int i = 0; i < peer_count; i++) {
             struct peer *peer = &peers[i];
             waited[i].fd = peer->fd;
-            waited[i].events = (short)(POLLIN | (peer->out.start < peer->out.end ? POLLOUT : 0));
+            waited[i].events = events_of(peer);
             if (peer->gone) result = ENDED;
         }
         now = now_ns();
-        uint64_t pause = next == UINT64_MAX || next > now + 100000000u ? 100000000u : next > now ? next - now : 0;
-        struct timespec timeout = {0, (long)pause};
+        uint64_t pause = next > now + spin_ns ? next - now - spin_ns : 0;
+        struct timespec timeout = {0, (long)(pause < MOST_PAUSE_NS ? pause : MOST_PAUSE_NS)};
         if (answered == made) heard = now;
         if (ppoll(waited, (nfds_t)peer_count, &timeout, NULL) <= 0) continue;
         for (int i = 0; i < peer_count && result == 0; i++) {
@@ -420,7 +427,8 @@ int64_t host_load(const struct call *calls, const uint8_t *kinds, const uint64_t
                 if (kind_of(message, size) != INVOCATION_RESPONSE) continue;
                 uint32_t number = number_of(message, size);
                 if (number == UINT32_MAX) continue;
-                if (number >= made || done[number] != 0 || !same(&calls[kinds == NULL ? 0 : kinds[number]], message, size)) {
+                int known = number < made && done[number] == 0;
+                if (!known || !same(&calls[kinds == NULL ? 0 : kinds[number]], message, size)) {
                     *wrong = number;
                     result = WRONG;
                     break;
