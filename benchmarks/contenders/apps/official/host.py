@@ -51,6 +51,15 @@ class Call(ctypes.Structure):
     ]
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """In a worker before its exec: should this process crash, nobody else knows of the worker."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class HostError(Exception):
     """What the worker did not do."""
 
@@ -76,7 +85,13 @@ class Host:
         for _ in range(processes):
             arguments = ["--host", "127.0.0.1", "--port", str(port), "--workerId", str(uuid.uuid4())]
             arguments += ["--requestId", REQUEST_ID, "--grpcMaxMessageLength", str(MOST_BYTES)]
-            self.workers.append(subprocess.Popen(command + arguments, stdin=subprocess.DEVNULL, stdout=sys.stderr))
+            worker = subprocess.Popen(
+                command + arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - there is one thread
+            )
+            self.workers.append(worker)
         self.numbers = [self._accepted() for _ in self.workers]
         for number in self.numbers:
             self._initialise(number, indexes)
