@@ -84,6 +84,11 @@ def test_no_answer_in_the_measured_time_is_a_failure(records: list[dict[str, int
         outcome(*records).require_right()
 
 
+@pytest.mark.parametrize(("whole", "count", "wanted"), [(64, 2, [32, 32]), (5, 2, [3, 2]), (1, 4, [1])])
+def test_what_is_in_flight_is_shared_out_whole(whole: int, count: int, wanted: list[int]):
+    assert load.parts(whole, count) == wanted
+
+
 def test_the_load_side_is_the_limit_when_it_has_no_time_left():
     assert outcome(request(0, 50 * US), cpu_share=0.97).load_side()["load_was_limit"] == 1
     assert outcome(request(0, 50 * US), cpu_share=0.5).load_side()["load_was_limit"] == 0
