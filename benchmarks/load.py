@@ -189,8 +189,8 @@ def closed_loop(
     if server.contender.driven:
         arrivals = np.resize(np.array(order, dtype="u1"), in_flight + round(DRIVEN_PER_SECOND * (warmup + seconds)))
         settings = {"loop": "closed", "in_flight": in_flight, "seconds": seconds, "load_processes": 1}
-        window = {"in_flight": in_flight, "seconds": warmup + seconds}
-        return _driven(server, kinds, None, arrivals, warmup, timeout, settings, **window)
+        loop = {"in_flight": in_flight, "seconds": warmup + seconds}
+        return _driven(server, kinds, None, arrivals, warmup, timeout, settings, **loop)
     with _folder() as folder:
         folder.joinpath("order").write_bytes(bytes(order))
         window = [f"{warmup:g}", f"{seconds:g}", str(folder / "order")]
