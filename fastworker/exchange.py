@@ -117,11 +117,12 @@ class Exchange:
                 conversation.closing = True
                 return False
             self._seat.reading(conversation.number)
-            self._seat.beat()  # a large body may keep this loop busy for long
             conversation.queue.extend(http.receive_data(data))
-            if http.take_continue():
-                with contextlib.suppress(OSError):
-                    conversation.socket.send(CONTINUE)
+            if http.mid_request:
+                self._seat.beat()  # a large body may keep this loop busy for long
+                if http.take_continue():
+                    with contextlib.suppress(OSError):
+                        conversation.socket.send(CONTINUE)
         return True
 
     def _read_in_loop(self, conversation: Conversation) -> None:

@@ -77,22 +77,19 @@ class HTTP1Connection:
         self._start()
 
     def _start(self) -> None:
+        # Part of a request has been read: the connection is not free for another worker.
+        self.mid_request = False
         self._target = b""
         self._invocation_id = b""
         self._traceparent: bytes | None = None
         self._headers: Headers = []
+        self._fields: Headers = []  # being read: headers, later trailers, which say nothing that anybody asked for
         self._body: bytes | bytearray = b""
         self._pieces: BodyPieces | None = None
         self._head_bytes = 0
         self._bodiless_bytes = 0  # read since the last piece of the body: trailers, chunk extensions
-        self._in_request = False
         self._in_body = False
         self._continue = False
-
-    @property
-    def mid_request(self) -> bool:
-        """Part of a request has been read: the connection is not free for another worker."""
-        return self._in_request
 
     @property
     def in_pieces(self) -> bool:
@@ -134,7 +131,7 @@ class HTTP1Connection:
         except httptools.HttpParserError as error:
             self._refuse(400, f"not HTTP/1.1: {error}")
         else:
-            if self._in_request and not self._in_body and self._head_bytes > HEAD_LIMIT:
+            if self.mid_request and not self._in_body and self._head_bytes > HEAD_LIMIT:
                 self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
             elif in_body and self._bodiless_bytes > HEAD_LIMIT:
                 self._refuse(431, f"the trailers or chunk extensions are longer than {HEAD_LIMIT} bytes")
@@ -164,17 +161,13 @@ class HTTP1Connection:
     # -- called by httptools -----------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._in_request = True
+        self.mid_request = True
 
     def on_url(self, url: bytes) -> None:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_body:  # trailers of a chunked body say nothing that anybody asked for
-            return
-        self._headers.append((name, value))
-        if len(name) in TELLING_LENGTHS:
-            self._note(name.lower(), value)
+        self._fields.append((name, value))
 
     def _note(self, name: bytes, value: bytes) -> None:
         if name == b"x-azure-functions-invocationid":
@@ -192,9 +185,14 @@ class HTTP1Connection:
 
     def on_headers_complete(self) -> None:
         self._in_body = True
+        headers, self._fields = self._fields, self._headers
+        self._headers = headers
+        for name, value in headers:
+            if len(name) in TELLING_LENGTHS:
+                self._note(name.lower(), value)
         # What was read may hold more than this head, so that it is added up only if it could be too long.
         if self._head_bytes > HEAD_LIMIT or self._fed > HEAD_LIMIT:
-            size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+            size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in headers)
             if size > HEAD_LIMIT:
                 self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
                 raise _RefusedError

@@ -10,11 +10,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from fastworker.errors import DeadlineExceeded
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # Sent by the supervisor at the soft deadline. Not SIGALRM: handlers use that for themselves.
 SOFT_SIGNAL = signal.SIGRTMIN
@@ -33,16 +34,16 @@ class MainThread:
         """Installs the signal's handler."""
         signal.signal(SOFT_SIGNAL, self._on_signal)
 
-    def run(self, until_ns: int, body: Callable[[], T], on_deadline: Callable[[], T]) -> T:
-        """`body()`, in which DeadlineExceeded may be raised from `until_ns` on; `on_deadline()` if it got out."""
+    def run(self, until_ns: int, body: Callable[[*Ts], T], on_deadline: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """`body`, in which DeadlineExceeded may be raised from `until_ns` on; `on_deadline` if it got out."""
         try:
             self._until_ns = until_ns
             try:
-                return body()
+                return body(*arguments)
             finally:
                 self._until_ns = 0
         except DeadlineExceeded:  # also if it struck between the body's end and the line above
-            return on_deadline()
+            return on_deadline(*arguments)
 
     def _on_signal(self, *_: object) -> None:
         if self._until_ns and time.monotonic_ns() >= self._until_ns:

@@ -456,7 +456,7 @@ class Response:
 
     @staticmethod
     def redirect(url: str, *, status_code: int = 302) -> "Response":
-        """Sends the client to `url`. Only the client: in envelope and `httpWorker` mode see protocol 1.7 and 3.1.
+        """Sends the client to `url`; under `httpWorker` the host follows it itself instead (protocol 3.1).
 
         Raises ValueError for a status that is no redirection.
         """

@@ -18,7 +18,7 @@ from fastworker.headers import cookie_lines, given_content_type, header_bytes, h
 from fastworker.http1 import Request as HttpRequest
 from fastworker.jsontext import encode_json
 from fastworker.messages import BodyStream, Headers, HttpData, Request, Response, Values, WholeBody
-from fastworker.outputs import to_bytes
+from fastworker.outputs import BUFFERS, COMMON, to_bytes
 from fastworker.streams import BYTES, TEXT, EventItems, EventStream, Items, is_stream
 
 T = TypeVar("T")
@@ -118,8 +118,10 @@ class PlainRequest(Request[T]):
         return cast("T", self._body)
 
     def stream(self) -> BodyStream:
-        """The body in pieces, each read when it is asked for."""
-        return self._arriving if self._arriving is not None else WholeBody(self.bytes)
+        """The body in pieces, each read when it is asked for; but all of it, if it has been read before as a whole."""
+        if self._arriving is not None and self._payload is msgspec.UNSET:
+            return self._arriving
+        return WholeBody(self.bytes)
 
     def _read_payload(self) -> bytes | None:
         if self._arriving is not None:
@@ -173,11 +175,11 @@ def plain_answer(response: Response) -> Answer | Streaming | FileBody:
         return Answer(status, b"", kind, headers)
     if isinstance(body, str):
         return Answer(status, to_bytes(body, "the response's body"), kind or TEXT.encode(), headers)
-    if isinstance(body, bytes | bytearray | memoryview):
+    if isinstance(body, BUFFERS):
         return Answer(status, body if isinstance(body, bytes) else bytes(body), kind or BYTES.encode(), headers)
     if isinstance(body, Path):
         return FileBody(status, headers, kind or BYTES.encode(), body)
-    if isinstance(body, dict | list) or not is_stream(body):
+    if type(body) in COMMON or not is_stream(body):
         return Answer(status, encode_json(body, "the response's body"), kind or JSON, headers)
     if isinstance(response, EventStream):
         return Streaming(status, headers, body, lambda _: EventItems(), True, response.keep_alive)

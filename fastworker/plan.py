@@ -126,7 +126,7 @@ def make_function(
         encoders={b.name: output_encoder(b) for b in bindings if b.is_output},
         return_to=return_names[0] if return_names else http_output,
         http_output=http_output,
-        streams_request=is_http and _calls_stream(declaration.handler),
+        streams_request=is_http and not arguments.reads_body and _calls_stream(declaration.handler),
     ), []
 
 
@@ -202,6 +202,7 @@ class _Arguments:
         self.http_arguments: list[tuple[str, Argument]] = []
         self.outs: list[str] = []
         self.context_argument: str | None = None
+        self.reads_body = False  # a typed body is whole before its handler runs
         self.problems: list[str] = []
         self._prefix = f"{signature.where}: function {function_name!r}"
         by_name = {b.name: b for b in bindings}
@@ -259,6 +260,7 @@ class _Arguments:
                 self.decoders.append((name, argument_decoder(binding, annotation)))
                 if binding.key == "httptrigger":
                     self.http_arguments.append((name, http_argument(annotation)))
+                    self.reads_body = annotation is not Request and annotation != Request[Any]
             except TypeError as exc:
                 self._problem(f"argument {name!r} ({binding.type}, {binding.where}): {exc}")
 

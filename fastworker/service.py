@@ -38,8 +38,8 @@ ALLOW_POST = ((b"Allow", b"POST"),)
 READINESS = (b"GET", b"HEAD")
 
 
-# A function with nanoseconds to its soft deadline, and from there to the hard one.
-Target = tuple[Function | None, int, int]
+# A function with its name, and nanoseconds to its soft deadline and from there to the hard one.
+Target = tuple[Function | None, bytes, int, int]
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -52,18 +52,12 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     function: Function | None
     deadline: Deadline
     waited_ms: int
+    name: bytes  # of the function, or what was asked for instead of one
     params: dict[str, str | None] | None = None
 
     @property
     def id(self) -> str:
         return self.request.invocation_id.decode("latin-1")
-
-    @property
-    def name(self) -> bytes:
-        """The function's, or what was asked for instead of one."""
-        if self.params is not None and self.function is not None:
-            return self.function.name.encode()
-        return self.request.target[1:]
 
     @property
     def limit_s(self) -> float:
@@ -86,7 +80,7 @@ class Service:
         self._board = board
         self._seat = seat
         # For what is no function: nothing runs, but an answer may have to be given by the supervisor.
-        self._no_route: Target = (None, int(settings.deadline * 1e9), int(settings.grace * 1e9))
+        self._no_route: Target = (None, b"", int(settings.deadline * 1e9), int(settings.grace * 1e9))
         self._main_thread = MainThread()
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="fastworker")
         self._routes: dict[bytes, Target] = {}
@@ -103,7 +97,7 @@ class Service:
             if settings.debugpy is not None:
                 seconds = NO_LIMIT_S
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
-            target = (function, int(seconds * 1e9), int(grace_s * 1e9))
+            target = (function, function.name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
             if host.http_shape == "envelope" or not is_http_only(function.bindings):
                 self._routes[b"/" + function.name.encode()] = target
             else:
@@ -120,9 +114,9 @@ class Service:
         target, params = self._routes.get(request.target), None
         if target is None:
             target, params = self._find_plain(request.method, request.target, request.invocation_id)
-        function, limit_ns, grace_ns = target
+        function, name, limit_ns, grace_ns = target
         deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, grace_ns)
-        return Call(request, function, deadline, waited_ms, params)
+        return Call(request, function, deadline, waited_ms, name or request.target[1:], params)
 
     def _find_plain(
         self, method: bytes, target: bytes, invocation_id: bytes
@@ -140,7 +134,7 @@ class Service:
         """Whether the body of such a request is its handler's to read, piece by piece."""
         if target in self._routes:
             return False
-        (function, _, _), params = self._find_plain(method, target, b"")
+        (function, *_), params = self._find_plain(method, target, b"")
         return params is not None and function is not None and function.streams_request
 
     def answer(
@@ -171,7 +165,7 @@ class Service:
             except Rejected as rejected:
                 return rejected.answer
         self._seat.inline(deadline.soft_ns)
-        answer = self._main_thread.run(deadline.soft_ns, partial(_run, call, plain), partial(_late, call, plain))
+        answer = self._main_thread.run(deadline.soft_ns, _run, _late, call, plain)
         self._seat.inline(0)
         return answer
 

@@ -28,6 +28,7 @@ CONTENT_HEADERS: Final = frozenset(
 PROXY_TRIES: Final = 10
 PROXY_PAUSE_S: Final = 0.05
 PROXY_IDLE_S: Final = 240.0
+CLIENT_LOOK_S: Final = 0.1
 
 
 async def forward(invoker: Invoker, function: Function, request: HttpRequest, raw_path: str) -> Outcome:
@@ -73,25 +74,51 @@ def _forwarded_headers(request: HttpRequest, invocation_id: str) -> list[tuple[s
 async def proxy(
     invoker: Invoker, function: Function, request: web.Request
 ) -> tuple[Outcome, web.StreamResponse | None]:
-    """Streamed both ways (3.2). The response is None when it could not be begun."""
+    """Streamed both ways (3.2). The response is None when it could not be begun; one that broke off is cut."""
     sent: list[web.StreamResponse] = []
 
     async def attempt(invocation_id: str, _: Mapping[str, Any] | None) -> Outcome:
-        response = await _connected(invoker, request, invocation_id)
-        async with response:
-            out = web.StreamResponse(status=response.status, reason=response.reason)
-            for name, value in response.headers.items():
-                if name.lower() not in HOP:
-                    out.headers.add(name, value)
-            sent.append(out)
-            await out.prepare(request)
-            async for chunk in response.content.iter_any():
-                await out.write(chunk)
-            await out.write_eof()
-        return Outcome(function.name, invocation_id, reply=HttpReply(response.status))
+        passing = asyncio.create_task(_pass_on(invoker, request, invocation_id, sent))
+        leaving = asyncio.create_task(_client_leaves(request))
+        try:
+            await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            is_whole = passing.done() and passing.exception() is None
+            if not is_whole and _is_gone(request):  # a handler is not to blame for what its client does
+                raise InvocationError("the client went away")
+            return Outcome(function.name, invocation_id, reply=HttpReply(await passing))
+        finally:
+            passing.cancel()
+            leaving.cancel()
+            await asyncio.gather(passing, leaving, return_exceptions=True)
 
     outcome = await invoker.run(function, attempt, f"{request.method} {request.rel_url.raw_path}")
+    if sent and not outcome.ok and request.transport is not None:
+        request.transport.close()  # or what is finished in good order here would look whole
     return outcome, sent[0] if sent else None
+
+
+async def _pass_on(invoker: Invoker, request: web.Request, invocation_id: str, sent: list[web.StreamResponse]) -> int:
+    """The handler's answer to the client, as it comes; `sent` gets it when it begins. Returns its status."""
+    async with await _connected(invoker, request, invocation_id) as response:
+        out = web.StreamResponse(status=response.status, reason=response.reason)
+        for name, value in response.headers.items():
+            if name.lower() not in HOP:
+                out.headers.add(name, value)
+        sent.append(out)
+        await out.prepare(request)
+        async for chunk in response.content.iter_any():
+            await out.write(chunk)
+        await out.write_eof()
+    return response.status
+
+
+async def _client_leaves(request: web.Request) -> None:
+    while not _is_gone(request):
+        await asyncio.sleep(CLIENT_LOOK_S)
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 async def _connected(invoker: Invoker, request: web.Request, invocation_id: str) -> aiohttp.ClientResponse:

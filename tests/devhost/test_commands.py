@@ -37,12 +37,12 @@ def hi(req: fw.Request, out: fw.Out[str]) -> str:
 class Dev:
     """`fastworker dev` as a process of its own."""
 
-    def __init__(self, root: Path, *arguments: str) -> None:
+    def __init__(self, root: Path, *arguments: str, workers: int = 1) -> None:
         self.port = free_port()
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("FASTWORKER_", "FUNCTIONS_"))}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fastworker", "dev", str(root), "--port", str(self.port), *arguments],
-            env={**environ, "FASTWORKER_WORKERS": "1", "COLUMNS": "200"},
+            env={**environ, "FASTWORKER_WORKERS": str(workers), "COLUMNS": "200"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -79,8 +79,8 @@ class Dev:
 
 
 @contextlib.contextmanager
-def dev(root: Path, *arguments: str) -> Iterator[Dev]:
-    process = Dev(root, *arguments)
+def dev(root: Path, *arguments: str, workers: int = 1) -> Iterator[Dev]:
+    process = Dev(root, *arguments, workers=workers)
     try:
         yield process
     finally:
@@ -234,6 +234,16 @@ def test_examples_are_in_step() -> None:
     for example in sorted((Path(__file__).parents[2] / "docs" / "examples").iterdir()):
         done = command("sync", "--check", cwd=example)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("example", ["pipeline", "streaming"])
+def test_example_passes_its_own_test(example: str) -> None:
+    """What stands beside it for its readers."""
+    cwd = Path(__file__).parents[2] / "docs" / "examples" / example
+    tested = python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-c", os.devnull, cwd=cwd
+    )
+    assert tested.returncode == 0, tested.stdout
 
 
 @pytest.mark.parametrize("template", ["order", "http", "queue", "timer", "empty"])

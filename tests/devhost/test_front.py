@@ -299,6 +299,45 @@ def test_proxied_answer_is_streamed(folder: AppFolder) -> None:
         connection.close()
 
 
+def test_proxied_answer_that_breaks_off_is_cut(folder: AppFolder) -> None:
+    """A handler that dies in the middle is no end in good order: the client must see that half is missing."""
+    body = """
+        if self.command == "POST":
+            self.send_response(200); self.send_header("Transfer-Encoding", "chunked"); self.end_headers()
+            self.wfile.write(b"5\\r\\nfirst\\r\\n"); self.wfile.flush()
+            self.close_connection = True; return
+    """
+    server(folder, body=body.strip(), enableProxyingHttpRequest=True)
+    with LocalHost(folder.root) as host:
+        connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)
+        connection.request("POST", "/api/f", b"x")
+        with pytest.raises(http.client.IncompleteRead) as raised:
+            connection.getresponse().read()
+        assert raised.value.partial == b"first"
+        connection.close()
+        host.says("failed")
+
+
+def test_client_of_a_proxied_call_that_goes_away_is_told_to_the_handler(folder: AppFolder) -> None:
+    """Its connection ends at once, although nothing is being sent; and nobody blames the handler."""
+    body = """
+        if self.command == "POST":
+            self.send_response(200); self.send_header("Transfer-Encoding", "chunked"); self.end_headers()
+            self.wfile.write(b"5\\r\\nfirst\\r\\n"); self.wfile.flush()
+            print("the client's end:", self.rfile.read(1), flush=True); return
+    """
+    server(folder, body=body.strip(), enableProxyingHttpRequest=True)
+    with LocalHost(folder.root) as host:
+        connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=20)
+        connection.request("POST", "/api/f", b"x")
+        response = connection.getresponse()
+        assert response.read(5) == b"first"
+        response.close()
+        connection.close()
+        host.says("the client's end: b''")
+        host.says("the client went away")
+
+
 def test_call_waits_for_a_handler_that_is_not_ready_yet(folder: AppFolder) -> None:
     """Section 1.5: it is answered as soon as the handler listens."""
     before = "while not os.path.exists('go'): time.sleep(0.01)"
