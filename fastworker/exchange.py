@@ -219,7 +219,14 @@ class Exchange:
             return Plain(outgoing, None)
         return Plain(
             outgoing,
-            ArrivingBody(body, conversation.number, partial(self._receive_piece, conversation), self._loop),
+            ArrivingBody(
+                body,
+                conversation.number,
+                partial(self._receive_piece, conversation),
+                self._loop,
+                max_body=conversation.http.max_body,
+                read_timeout_s=self._read_timeout_s,
+            ),
         )
 
     def _receive_piece(self, conversation: Conversation) -> bool:

@@ -68,7 +68,7 @@ class HTTP1Connection:
     """
 
     def __init__(self, max_body: int, in_pieces: Callable[[bytes, bytes], bool] | None = None) -> None:
-        self._max_body = max_body
+        self.max_body = max_body
         self._in_pieces = in_pieces
         self._events: list[Request | Rejection] = []
         self._rejection: Rejection | None = None
@@ -176,8 +176,8 @@ class HTTP1Connection:
             self._traceparent = value
         elif name == b"expect":
             self._continue = value.lower() == b"100-continue"
-        elif name == b"content-length" and int(value) > self._max_body and not self._wants_pieces():
-            self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self._max_body}")
+        elif name == b"content-length" and int(value) > self.max_body and not self._wants_pieces():
+            self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self.max_body}")
             raise _RefusedError
 
     def _wants_pieces(self) -> bool:
@@ -212,8 +212,8 @@ class HTTP1Connection:
             if isinstance(body, bytes):
                 self._body = body = bytearray(body)
             body += chunk
-        if len(self._body) > self._max_body:
-            self._refuse(413, f"the body is over the limit of {self._max_body} bytes")
+        if len(self._body) > self.max_body:
+            self._refuse(413, f"the body is over the limit of {self.max_body} bytes")
             raise _RefusedError
 
     def on_message_complete(self) -> None:
