@@ -1,4 +1,4 @@
-"""Streams that do not end well: whatever went wrong, the client sees that something is missing, and nobody else does."""
+"""Streams that do not end well: the client sees that something is missing, and nobody else sees anything."""
 
 import os
 import signal

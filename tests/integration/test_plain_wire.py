@@ -128,7 +128,7 @@ def test_body_over_the_limit_is_413_where_nobody_streams_it(client: PlainClient,
     for chunked in (False, True):
         reply = client.request("POST", f"/api/{path}", bytes(2**20 + 1), chunked=chunked)
         assert reply.status == 413
-        assert client.closes
+        assert client.closes or path == "upload-either"  # there all of it may have been read
 
 
 def test_body_at_the_limit_is_welcome(client: PlainClient) -> None:
