@@ -21,7 +21,11 @@ def header_pairs(response: Response) -> list[tuple[str, Any]]:
     headers = response.headers
     if headers is None:
         return []
-    return list(headers.items() if isinstance(headers, Mapping) else headers)
+    if isinstance(headers, Mapping):
+        return list(headers.items())
+    if not isinstance(headers, list):
+        response.headers = headers = list(headers)  # a generator's pairs come once
+    return [*headers]
 
 
 def cookie_lines(response: Response) -> list[str]:
@@ -38,7 +42,7 @@ def given_content_type(response: Response) -> str | None:
     """The content type that the handler set, by argument or as a header."""
     if response.content_type is not None:
         return response.content_type
-    return next((str(value) for name, value in header_pairs(response) if name.lower() == "content-type"), None)
+    return next((str(value) for name, value in header_pairs(response) if str(name).lower() == "content-type"), None)
 
 
 def header_name(name: Any, place: str) -> str:

@@ -103,7 +103,8 @@ class HTTP1Connection:
 
     def take_continue(self) -> bool:
         """Whether the client waits for `100 Continue` before it sends the body; True once."""
-        wanted, self._continue = self._continue and not self._body, False
+        has_begun = self._body if self._pieces is None else self._pieces.pieces
+        wanted, self._continue = self._continue and not has_begun, False
         return wanted
 
     def receive_data(self, data: bytes | memoryview) -> list[Request | Rejection]:

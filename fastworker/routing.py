@@ -17,7 +17,10 @@ GUID: Final = re.compile(
     r"\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}|\([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\)",
     re.IGNORECASE,
 )
-PARAMETER: Final = re.compile(r"\{(\*{0,2})([^{}:=?]+)((?::(?:[^{}()=?]|\([^()]*\))+)*)(?:=([^{}]*))?(\?)?\}")
+# Not in doubled braces, which stand for themselves.
+PARAMETER: Final = re.compile(
+    r"(?<!\{)\{(\*{0,2})([^{}:=?]+)((?::(?:[^{}()=?]|\([^()]*\))+)*)(?:=([^{}]*))?(\?)?\}(?!\})"
+)
 SPECIFICITY: Final = {"literal": 0, "constrained": 1, "plain": 2, "rest": 3}
 
 
@@ -26,7 +29,7 @@ class RouteError(ValueError):
 
 
 def _number(text: str, low: int, high: int) -> bool:
-    return re.fullmatch(r"[+-]?\d+", text) is not None and low <= int(text) <= high
+    return re.fullmatch(r"[+-]?[0-9]+", text) is not None and low <= int(text) <= high
 
 
 def _float(text: str) -> bool:
@@ -61,12 +64,14 @@ def constraint(text: str) -> Callable[[str], bool]:
         return SIMPLE[name]
     if name not in WITH_ARGUMENTS and name not in SIMPLE:
         raise RouteError(f"there is no route constraint {name!r}")
+    if name in SIMPLE:
+        raise RouteError(f"the constraint {text!r} takes no arguments")
     try:
         if name == "regex":
             pattern = re.compile(given.replace("{{", "{").replace("}}", "}"), re.IGNORECASE)
             return lambda value: pattern.search(value) is not None
         numbers = [int(part) for part in (given or "").split(",")]
-    except (re.error, ValueError, AttributeError):  # also of a simple one that was given any
+    except (re.error, ValueError, AttributeError):
         raise RouteError(f"the constraint {text!r} has the wrong arguments") from None
     low, high = numbers[0], numbers[-1]
     if name == "length":
