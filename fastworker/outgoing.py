@@ -81,6 +81,7 @@ class Outgoing:
 
     def end(self, data: bytes) -> Iterator[bool]:
         """The last piece, and what closes the body."""
+        self._end_keep_alive()  # a comment behind the end would be the head of another answer
         if self._chunked and not self.head_only:
             last = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             yield from self._write(last + LAST_CHUNK)
@@ -187,9 +188,12 @@ class Outgoing:
             due_s = seconds
         self._timer = self._loop.call_later(max(due_s, seconds / 10), self._keep_alive, seconds, data)
 
-    def close(self) -> None:
-        """No more watching, no more keeping alive."""
-        self._unwatch()
+    def _end_keep_alive(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def close(self) -> None:
+        """No more watching, no more keeping alive."""
+        self._unwatch()
+        self._end_keep_alive()
