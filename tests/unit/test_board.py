@@ -64,6 +64,24 @@ def test_a_request_is_on_the_board_from_its_event_to_its_answer(shared):
     assert shared.worker(2).deadline_ns == 0
 
 
+def test_a_stream_has_no_length_on_the_board(shared):
+    """Whatever is out, it is never the whole; and it is counted when it has ended, not when it begins."""
+    seat, number = Seat(shared, 1, pid=4711), FIRST + 2
+    seat.take(number, until_ns=50)
+    seat.reading(number)
+    begin(seat, number)
+    seat.streaming(number, 77, True)
+    row = shared.connection(number)
+    assert (row.phase, row.before, row.length, row.closing) == (Phase.ANSWERING, 77, board.ENDLESS, True)
+    assert shared.worker(1).deadline_ns == 900
+    assert (shared.worker(1).served, shared.worker(1).failed) == (0, 0)
+    seat.count_served(False)
+    seat.count_served(True)
+    assert (shared.worker(1).served, shared.worker(1).failed) == (2, 1)
+    seat.release(number)
+    assert (shared.owner(number), shared.worker(1).deadline_ns) == (None, 0)
+
+
 def test_an_answer_begins_with_nothing_written(shared):
     """The counts of the answer before must not look like this one's."""
     seat = Seat(shared, 0, pid=1)

@@ -83,6 +83,7 @@ def test_the_supervisor_knows_no_http_no_app_and_no_user_code():
     """Nothing that a client sends or a handler does can hold it up."""
     modules = reach("supervisor", "__init__")
     forbidden = {"http1", "app", "envelope", "invoke", "worker", "zygote", "service", "exchange", "messages", "context"}
+    forbidden |= {"arriving", "headers", "outgoing", "plain", "routing", "sending", "streams"}
     assert set() == modules & forbidden
     assert set() == {name for name in modules if "httptools" in tops(imports_of(name))}
 
@@ -114,8 +115,8 @@ SYSTEM = {"os", "socket", "signal", "asyncio", "time", "select", "threading", "s
 @pytest.mark.parametrize(
     "name",
     [
-        *("answer", "deadline", "envelope", "errors", "forms", "http1", "jsontext", "messages", "orphans"),
-        *("outputs", "plan", "pool", "settings", "triggers"),
+        *("answer", "deadline", "envelope", "errors", "forms", "headers", "http1", "jsontext", "messages", "orphans"),
+        *("outputs", "plain", "plan", "pool", "routing", "settings", "streams", "triggers"),
     ],
 )
 def test_a_pure_module_touches_no_system(name):
@@ -131,6 +132,12 @@ def test_a_pure_module_touches_no_system(name):
         ("errors", set()),
         ("pool", set()),
         ("http1", set()),
+        ("routing", set()),
+        ("headers", {"jsontext", "messages"}),
+        ("streams", {"jsontext", "messages"}),
+        ("arriving", {"errors", "http1"}),
+        ("outgoing", {"answer", "arriving", "errors"}),
+        ("sending", {"outgoing", "plain", "streams"}),
         ("linux", set()),
         ("interrupt", {"errors"}),
         ("orphans", {"answer", "board"}),

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from fastworker.board import ConnectionRow, Phase
+from fastworker.board import ENDLESS, ConnectionRow, Phase
 from fastworker.orphans import Death, Fate, Found, decide
 
 SENT_NS, HARD_NS = 1_000_000_000, 7_000_000_000
@@ -54,6 +54,24 @@ def test_each_phase_has_its_fate(phase, found, closing, answered, keep):
     if fate.answer is not None:
         assert fate.answer.status == 500
         assert orjson.loads(fate.answer.body)["detail"] == DEATH.detail
+
+
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("written", [1, 10_000, 1 << 40])
+def test_a_stream_of_which_bytes_are_out_is_cut(closing, written):
+    """However much it was: nobody but the dead worker knew whether it was all. The truncation must be seen."""
+    streaming = row(Phase.ANSWERING, length=ENDLESS, closing=closing)
+    assert fate_of(streaming, Found(unread=0, ended=False, written=BEFORE + written)) == Fate(None, keep=False)
+
+
+@pytest.mark.parametrize(("now_ns", "status"), [(SENT_NS, 500), (HARD_NS, 504)])
+def test_a_stream_of_which_nothing_is_out_is_answered(now_ns, status):
+    """Its head had been made, and no more; the connection stays, unless it was to close."""
+    found = Found(unread=0, ended=False, written=BEFORE)
+    for closing in (False, True):
+        fate = fate_of(row(Phase.ANSWERING, length=ENDLESS, closing=closing), found, now_ns=now_ns)
+        assert fate.answer is not None
+        assert (fate.answer.status, fate.keep) == (status, not closing)
 
 
 def test_the_answer_names_the_invocation():

@@ -12,6 +12,7 @@ import pytest
 import fastworker as fw
 from fastworker.app import load_app
 from fastworker.errors import AppLoadError, RequestError
+from fastworker.jsontext import UnencodableError
 from fastworker.testing import TestClient
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "order"
@@ -173,3 +174,107 @@ def test_ainvoke_works_in_a_running_loop():
         )
 
     assert asyncio.run(main()) == (["1", "1"], 200, 400)
+
+
+# -- streams, files and redirects, in the envelope that the client reads ----------------------------------------------
+
+
+def streaming_app(folder: Path) -> TestClient:
+    app = fw.App()
+
+    @app.route()
+    def counted(req: fw.Request) -> Any:
+        for n in range(req.query.get_as("items", int, 3)):
+            yield {"n": n}
+
+    @app.route()
+    async def counted_async(req: fw.Request) -> Any:
+        for n in range(req.query.get_as("items", int, 3)):
+            await asyncio.sleep(0)
+            yield {"n": n}
+
+    @app.route()
+    async def events(req: fw.Request) -> fw.EventStream:
+        async def made() -> Any:
+            yield "a"
+            yield fw.Event(data="b", id=1)
+
+        return fw.EventStream(made(), retry=5)
+
+    @app.route()
+    def listed(req: fw.Request) -> fw.Response:
+        return fw.Response(iter([1, 2]), status_code=202, content_type="application/json")
+
+    @app.route()
+    def spoiled(req: fw.Request) -> Any:
+        yield 1
+        yield object()
+
+    @app.route()
+    def broken(req: fw.Request) -> Any:
+        yield 1
+        raise KeyError("mine")
+
+    @app.route()
+    def file(req: fw.Request) -> fw.Response:
+        return fw.Response.file(folder / "page.html")
+
+    @app.route()
+    def moved(req: fw.Request) -> fw.Response:
+        return fw.Response.redirect("/elsewhere", status_code=308)
+
+    @app.route()
+    async def uploaded(req: fw.Request) -> int:
+        return sum([len(piece) async for piece in req.stream()])
+
+    return TestClient(app, root=folder)
+
+
+@pytest.mark.parametrize("name", ["counted", "counted_async"])
+def test_a_stream_is_joined(tmp_path, name):
+    """An envelope carries all of its items at once, with the type that they would have."""
+    client = streaming_app(tmp_path)
+    response = client.invoke(name).response
+    assert (response.status_code, response.text) == (200, '{"n":0}\n{"n":1}\n{"n":2}\n')
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    assert client.invoke(name, query={"items": "0"}).response.body == b""
+
+
+def test_events_and_an_array_are_joined(tmp_path):
+    """Each in its own form, with status and headers."""
+    client = streaming_app(tmp_path)
+    events = client.invoke("events").response
+    assert events.text == "retry: 5\n\ndata: a\n\nid: 1\ndata: b\n\n"
+    assert events.headers["content-type"].startswith("text/event-stream")
+    assert events.headers["cache-control"] == "no-cache"
+    listed = client.invoke("listed").response
+    assert (listed.status_code, listed.json()) == (202, [1, 2])
+
+
+def test_a_stream_that_fails_is_a_failed_invocation(tmp_path):
+    """Nothing of it has gone out yet."""
+    client = streaming_app(tmp_path)
+    with pytest.raises(UnencodableError, match=r"the stream, item 1"):
+        client.invoke("spoiled")
+    with pytest.raises(KeyError, match="mine"):
+        client.invoke("broken")
+
+
+def test_a_file_is_its_content_and_a_redirect_its_place(tmp_path):
+    """As the client of the function gets them."""
+    (tmp_path / "page.html").write_text("<p>ü")
+    client = streaming_app(tmp_path)
+    page = client.invoke("file").response
+    assert (page.text, page.headers["content-type"]) == ("<p>ü", "text/html; charset=utf-8")
+    moved = client.invoke("moved").response
+    assert (moved.status_code, moved.headers["location"]) == (308, "/elsewhere")
+    (tmp_path / "page.html").unlink()
+    with pytest.raises(FileNotFoundError):
+        client.invoke("file")
+
+
+def test_a_request_streams_what_is_there(tmp_path):
+    """The handler is the same as in proxy mode."""
+    client = streaming_app(tmp_path)
+    assert client.invoke("uploaded", body="x" * 600_000).response.text == "600000"
+    assert client.invoke("uploaded").response.text == "0"
