@@ -9,6 +9,7 @@ import argparse
 import importlib
 import pkgutil
 import re
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -82,6 +83,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(chosen: Sequence[Scenario], asked: argparse.Namespace, names: tuple[str, ...]) -> int:
     console = Console()
+    # As with Ctrl-C, what was started is ended, and what was measured is shown.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     use_cache(asked.out / "cache")
     options = Options(
         out=asked.out,

@@ -6,10 +6,11 @@
  * Rule: nothing is decided about the figures here; every request leaves a record, the failed ones, too.
  *
  * usage: load PORT RECORDS TIMEOUT_S closed IN_FLIGHT WARMUP_S SECONDS ORDER KIND...
- *        load PORT RECORDS TIMEOUT_S open CONNECTIONS PLAN KIND...
+ *        load PORT RECORDS TIMEOUT_S open CONNECTIONS PLAN SPIN_US KIND...
  * KIND is REQUEST:ANSWER, two files: the whole request, and the body that a right answer has. Instead of the latter,
  * "200" takes any body with that status, "-" any answer at all.
- * ORDER holds a byte per request, the kinds in turn; PLAN a struct planned per request. On stdout comes one JSON object.
+ * ORDER holds a byte per request, the kinds in turn; PLAN a struct planned per request, before which the process polls for
+ * SPIN_US instead of sleeping to the end. On stdout comes one JSON object.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -371,10 +372,12 @@ static void run_closed(int64_t until_ns) {
     while (busy > 0) turn(INT64_MAX / 2);
 }
 
-static void run_open(int64_t start_ns, const struct planned *plan, size_t length) {
+static void run_open(int64_t start_ns, const struct planned *plan, size_t length, int64_t spin_ns) {
     int waited = 0;
     for (size_t next = 0; next < length || busy > 0;) {
         while (next < length && start_ns + plan[next].at_ns <= now_ns()) {
+            /* Before one more is opened: an answer that lies there unread makes a connection free. */
+            if (idles == 0) turn(0);
             struct connection *c = take_free();
             if (c == NULL) {
                 waited = 1;
@@ -384,7 +387,7 @@ static void run_open(int64_t start_ns, const struct planned *plan, size_t length
             waited = 0;
             next++;
         }
-        turn(next < length && !waited ? start_ns + plan[next].at_ns : INT64_MAX / 2);
+        turn(next < length && !waited ? start_ns + plan[next].at_ns - spin_ns : INT64_MAX / 2);
     }
 }
 
@@ -439,7 +442,7 @@ static void write_string(const char *text) {
 int main(int argc, char **argv) {
     if (argc < 8) return 2;
     int open_loop = strcmp(argv[4], "open") == 0;
-    if (!open_loop && argc < 10) return 2;
+    if (argc < (open_loop ? 9 : 10)) return 2;
     server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1])),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     timeout_ns = (int64_t)(atof(argv[3]) * (double)SECOND);
@@ -450,13 +453,14 @@ int main(int argc, char **argv) {
     char *plan = read_file(open_loop ? argv[6] : argv[8], &length);
     if (open_loop) length /= sizeof(struct planned);
     if (length == 0 || limit < 1) return 2;
-    load_kinds(argv + (open_loop ? 7 : 9), argc - (open_loop ? 7 : 9));
+    int first = open_loop ? 8 : 9;
+    load_kinds(argv + first, argc - first);
     make_room(open_loop ? length : 1 << 16);
 
     int64_t start = now_ns(), from = start, until = 0;
     struct rusage used;
     if (open_loop) {
-        run_open(start, (const struct planned *)plan, length);
+        run_open(start, (const struct planned *)plan, length, atoll(argv[7]) * 1000);
     } else {
         from = start + (int64_t)(atof(argv[6]) * (double)SECOND);
         until = from + (int64_t)(atof(argv[7]) * (double)SECOND);

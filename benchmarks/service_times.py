@@ -23,13 +23,22 @@ def measure(jobs_ms: Sequence[float], processes: int, seconds: float, rounds_per
         subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(processes)
     ]
-    for process in running:
-        assert process.stdout
-        process.stdout.readline()  # all are ready before any begins
-    for process in running:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
+    try:
+        for process in running:
+            assert process.stdout
+            process.stdout.readline()  # all are ready before any begins
+        for process in running:
+            assert process.stdin
+            process.stdin.write("\n")
+            process.stdin.flush()
+        return _collect(running, jobs_ms)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _collect(running: "Sequence[subprocess.Popen[str]]", jobs_ms: Sequence[float]) -> dict[float, list[int]]:
     found: dict[float, list[int]] = {ms: [] for ms in jobs_ms}
     for process in running:
         output, _ = process.communicate()

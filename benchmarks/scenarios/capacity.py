@@ -19,6 +19,8 @@ BEST: Final = "best"
 WARMUP_S: Final = 0.3
 WRK_IN_FLIGHT: Final = 64
 WRK_S: Final = 1
+# One light and one heavy server are enough to compare two load generators.
+WRK_CHECKS: Final = frozenset({"floor", "fastworker"})
 
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
@@ -27,8 +29,7 @@ def run(options: Options, emit: Emit, progress: Progress) -> None:
     in_flight = options.pick((64,), (16, 64, 256))
     seconds = options.pick(0.5, 1.0)
     each = START_S + len(in_flight) * (seconds + WARMUP_S)
-    check = WRK_S if wrk.installed() else 0
-    steps = Steps(progress, NAME, (each * options.rounds + check) * len(contenders))
+    steps = Steps(progress, NAME, each * options.rounds * len(contenders))
     for round_ in range(options.rounds):
         for contender in contenders:
             steps.tell(contender.name)
@@ -37,7 +38,7 @@ def run(options: Options, emit: Emit, progress: Progress) -> None:
                 running(contender, processes=options.processes, settings=options.work_settings) as server,
             ):
                 _measure(server, contender, options, emit, round_, in_flight, seconds)
-            steps.advance(each + (check if round_ == 0 else 0))
+            steps.advance(each)
     steps.finish()
 
 
@@ -57,7 +58,7 @@ def _measure(
         with attempt(emit, NAME, contender.name, variant, round_):
             outcome = load.closed_loop(server, [kind], in_flight=in_flight, seconds=seconds, warmup=WARMUP_S)
             row = measured(NAME, contender, variant, round_, outcome, "us", per_second=outcome.per_second)
-            if in_flight == WRK_IN_FLIGHT and round_ == 0 and wrk.installed():
+            if in_flight == WRK_IN_FLIGHT and contender.name in WRK_CHECKS and wrk.installed():
                 row.metrics["wrk_per_second"] = wrk.per_second(server, kind, in_flight=in_flight, seconds=WRK_S)
             taken.append(row)
     if len(taken) == len(levels):

@@ -22,7 +22,7 @@ IDEAL: Final = "ideal"
 OURS: Final = "fastworker"
 # Seconds of load for each length of job: long jobs need time to become many.
 FULL: Final = {1.0: 2.5, 10.0: 4.0, 100.0: 8.0}
-QUICK: Final = {10.0: 2.0}
+QUICK: Final = {10.0: 1.5}
 LOADS: Final = (0.5, 0.8, 0.95)
 # Who is not fastworker is measured at these loads only, but for the jobs in the middle: it would take half an hour.
 PEERS_LOADS: Final = (0.8,)

@@ -20,6 +20,7 @@ FULL: Final = ((KB, 1), (KB, 4), (KB, 16), (KB, 64), (64 * KB, 1), (64 * KB, 16)
 QUICK: Final = ((KB, 1), (KB, 64), (64 * KB, 1), (1024 * KB, 1))
 # Rare enough that every worker is asleep when a request comes.
 RARE_PER_SECOND: Final = 200.0
+RARE_SPIN_US: Final = 150
 WARMUP_S: Final = 0.1
 
 
@@ -27,7 +28,7 @@ def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, payload, number in flight, and round; and one for rare requests."""
     contenders = present(options, NAME, emit, "echo")
     variants = options.pick(QUICK, FULL)
-    seconds = options.pick(0.25, 0.7)
+    seconds = options.pick(0.25, 0.5)
     rare_s = options.pick(0.5, 1.5)
     each = START_S + (len(variants) + 1) * (seconds + WARMUP_S) + rare_s
     steps = Steps(progress, NAME, each * len(contenders) * options.rounds)
@@ -60,5 +61,6 @@ def _measure(
     variant = {"payload": KB, "per_second": RARE_PER_SECOND, "processes": options.processes}
     with attempt(emit, NAME, contender.name, variant, round_):
         instants = schedule.poisson(RARE_PER_SECOND, rare_s + WARMUP_S, seed=round_)
-        outcome = load.open_loop(server, [kinds[KB]], schedule.plain(instants), warmup=WARMUP_S)
+        plan = schedule.plain(instants)
+        outcome = load.open_loop(server, [kinds[KB]], plan, warmup=WARMUP_S, spin_us=RARE_SPIN_US)
         emit(measured(NAME, contender, variant, round_, outcome, "us"))

@@ -39,7 +39,7 @@ def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, load and round; and the ideal's rows beside them."""
     contenders = present(options, NAME, emit, "work")
     loads = options.pick((0.8,), LOADS)
-    seconds = options.pick(2.0, 5.0)
+    seconds = options.pick(1.5, 4.0)
     each = START_S + WARMUP_S + len(loads) * (seconds + WARMUP_S)
     rounds = min(options.rounds, 2)
     steps = Steps(progress, NAME, rounds * (each * len(contenders) + SERVICE_S * len(JOBS_MS)))

@@ -51,7 +51,8 @@ def run(options: Options, emit: Emit, progress: Progress) -> None:
     Raises UserError for an envelope that cannot be read.
     """
     subjects = _subjects(options)
-    counts = worker_counts(options.processes)
+    cpus = options.processes
+    counts = options.pick(sorted({1, cpus, 2 * cpus}), worker_counts(cpus))
     rounds = min(options.rounds, 2)
     each = 2 * START_S + 2 * (_seconds(options) + WARMUP_S)
     steps = Steps(progress, NAME, rounds * len(subjects) * len(counts) * each)
@@ -110,7 +111,7 @@ def users_call(path: Path) -> Call:
 
 
 def _seconds(options: Options) -> float:
-    return options.pick(0.7, 2.5)
+    return options.pick(0.5, 2.5)
 
 
 def _settings(options: Options, workers: int) -> dict[str, str]:
