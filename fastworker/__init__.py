@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastworker.context import Context, Out, Result
     from fastworker.errors import DeadlineExceeded
     from fastworker.messages import Request, Response
+    from fastworker.streams import Event, EventStream
     from fastworker.triggers import (
         Blob,
         EventGridEvent,
@@ -28,8 +29,10 @@ __all__ = [
     "Blob",
     "Context",
     "DeadlineExceeded",
+    "Event",
     "EventGridEvent",
     "EventHubEvent",
+    "EventStream",
     "Out",
     "QueueMessage",
     "Request",
@@ -48,6 +51,8 @@ _MODULES = {
     "DeadlineExceeded": "errors",
     "Request": "messages",
     "Response": "messages",
+    "Event": "streams",
+    "EventStream": "streams",
     "Blob": "triggers",
     "EventGridEvent": "triggers",
     "EventHubEvent": "triggers",

@@ -49,19 +49,51 @@ def problem_body(status: int, detail: str, *, function: str | None, invocation_i
     }
 
 
+class Streamed(NamedTuple):
+    """An answer that was written while it was made. Not `complete`: cut, so that the client sees the truncation."""
+
+    complete: bool
+
+
 def render(answer: Answer, *, keep_alive: bool = True, head_only: bool = False) -> bytes:
     """The response as one piece of bytes, so that it leaves in one write.
 
     `keep_alive=False` adds `Connection: close`; `head_only` leaves the body out and its length in (HEAD).
     """
     status, body, content_type, headers = answer
+    if not content_type:  # plain HTTP without a body
+        head = render_head(status, content_type, headers, length=len(body), keep_alive=keep_alive)
+        return head if head_only else head + body
     extra = b"".join([b"%b: %b\r\n" % header for header in headers]) if headers else b""
     if not keep_alive:
         extra += b"Connection: close\r\n"
     return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
-        STATUS_LINES[status],
+        STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status,
         content_type,
         len(body),
         extra,
         b"" if head_only else body,
     )
+
+
+def render_head(
+    status: int,
+    content_type: bytes,
+    headers: tuple[tuple[bytes, bytes], ...],
+    *,
+    length: int | None,
+    keep_alive: bool = True,
+    chunked: bool = False,
+) -> bytes:
+    """The head alone, for a body that goes its own way. `length` None: it is not known, or the status has no body."""
+    lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
+    if content_type:
+        lines.append(b"Content-Type: %b\r\n" % content_type)
+    if length is not None and status not in {204, 304}:
+        lines.append(b"Content-Length: %d\r\n" % length)
+    if chunked:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    if not keep_alive:
+        lines.append(b"Connection: close\r\n")
+    return b"".join([*lines, b"\r\n"])

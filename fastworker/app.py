@@ -5,12 +5,13 @@ host.json). Rule: load_app reports all mistakes together, each with file, line a
 """
 
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -18,6 +19,7 @@ from fastworker import logs
 from fastworker.bindings import (
     ConfigFileError,
     HostConfig,
+    HttpShape,
     is_http_only,
     read_function_json,
     read_host_json,
@@ -99,17 +101,17 @@ class LoadedApp:
     warnings: tuple[str, ...]
 
 
-def load_app(target: str | None, *, app_root: str | None) -> LoadedApp:
+def load_app(target: str | None, *, app_root: str | None, http_mode: HttpShape | None = None) -> LoadedApp:
     """Import the app and check everything. Raises AppLoadError listing all that is wrong.
 
     `target` is a file, `module:attribute` or a folder with function_app.py; None is the current folder.
     `app_root` is where host.json and the function.json folders are (FUNCTIONS_APP_ROOT_PATH), by default the
-    app's folder.
+    app's folder. `http_mode` overrides what host.json there says of http-only functions.
     """
     named = target or DEFAULT_FILE
     app, folder = _find_app(named)
     root = Path(app_root).absolute() if app_root else folder
-    functions, host, problems, warnings = assemble(app, root)
+    functions, host, problems, warnings = assemble(app, root, http_mode)
     if problems:
         raise AppLoadError(named, problems)
     return LoadedApp(app, named, root, functions, host, tuple(warnings))
@@ -219,7 +221,9 @@ def _app_in(target: str, module: types.ModuleType, attribute: str | None) -> App
 # ---- from declarations to functions ------------------------------------------------------------------------
 
 
-def assemble(app: App, root: Path) -> tuple[dict[str, Function], HostConfig, list[str], list[str]]:
+def assemble(
+    app: App, root: Path, http_mode: HttpShape | None = None
+) -> tuple[dict[str, Function], HostConfig, list[str], list[str]]:
     """The app's functions by name, host.json, all problems, and warnings."""
     problems: list[str] = []
     warnings: list[str] = []
@@ -228,6 +232,8 @@ def assemble(app: App, root: Path) -> tuple[dict[str, Function], HostConfig, lis
         host = read_host_json(root)
     except ConfigFileError as exc:
         problems.append(str(exc))
+    if http_mode is not None and http_mode != host.http_shape:
+        host = replace(host, http_shape=http_mode, http_shape_key="--http-mode")
     functions: dict[str, Function] = {}
     taken: dict[str, Declaration] = {}
     for declaration in app.declarations:
@@ -241,7 +247,7 @@ def assemble(app: App, root: Path) -> tuple[dict[str, Function], HostConfig, lis
         function, found = _complete(declaration, app, root)
         problems += found
         if function is not None:
-            problems += _raw_http_problems(function, host, declaration.where)
+            problems += _lost_route_problems(function, host, declaration.where)
             warnings += _warnings(function)
             functions[name] = function
     if not app.declarations:
@@ -267,13 +273,16 @@ def _complete(declaration: Declaration, app: App, root: Path) -> tuple[Function 
     return make_function(declaration, bindings, app.extra_binding_types)
 
 
-def _raw_http_problems(function: Function, host: HostConfig, where: str) -> list[str]:
-    if host.http_shape == "envelope" or not is_http_only(function.bindings):
+def _lost_route_problems(function: Function, host: HostConfig, where: str) -> list[str]:
+    """Under `httpWorker` the client's path is replaced by the function's name, and its parameters with it."""
+    needed = inspect.signature(function.handler).parameters
+    bound = {b.name for b in function.bindings}
+    lost = [n for n, _ in function.http_arguments if n not in bound and needed[n].default is inspect.Parameter.empty]
+    if not lost or not host.forwards_by_name or not is_http_only(function.bindings):
         return []
     return [
-        f"{where}: function {function.name!r} has http bindings only, and with {host.http_shape_key} in host.json the "
-        f"host sends plain HTTP to it, which this version does not serve: take {host.http_shape_key} out (use a plain "
-        f"customHandler section), or give the function another binding"
+        f"{where}: function {function.name!r} asks for the route parameter {lost[0]!r}, which never arrives with "
+        f"httpWorker in host.json: use customHandler with enableForwardingHttpRequest, or give {lost[0]!r} a default"
     ]
 
 

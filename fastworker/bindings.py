@@ -16,6 +16,9 @@ RETURN = "$return"
 
 Direction = Literal["in", "out", "inout"]
 
+# What a function with http bindings only gets (protocol 1.7).
+HttpShape = Literal["envelope", "forward", "proxy"]
+
 # How a value travels in an output (protocol 4.3 to 4.6). "collector" splits arrays into messages, "object"
 # takes objects only, "stream" writes one value.
 OutputForm = Literal["collector", "stream", "object", "http"]
@@ -120,6 +123,12 @@ class Binding:
     @property
     def is_http_output(self) -> bool:
         return self.is_output and self.key == "http"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Of an http trigger: those that reach it, as written; none means all."""
+        listed = self.properties.get("methods") or ()
+        return tuple(str(method) for method in listed) if isinstance(listed, list | tuple) else (str(listed),)
 
     @property
     def is_binary(self) -> bool:
@@ -287,9 +296,14 @@ class HostConfig:
     """
 
     function_timeout_s: float | None = None
-    http_shape: Literal["envelope", "forward", "proxy"] = "envelope"
+    http_shape: HttpShape = "envelope"
     http_shape_key: str | None = None
     route_prefix: str = "api"
+
+    @property
+    def forwards_by_name(self) -> bool:
+        """Plain HTTP comes to `/{FunctionName}`, whatever the client's path was (protocol 3.1)."""
+        return self.http_shape == "forward" and self.http_shape_key == "httpWorker"
 
 
 def read_host_json(root: Path) -> HostConfig:
@@ -338,7 +352,17 @@ def parse_time_span_s(text: Any) -> float | None:
     return None if sign else total_s
 
 
-def _http_shape(document: dict[str, Any]) -> tuple[Literal["envelope", "forward", "proxy"], str | None]:
+# Profiles of newer hosts that pass everything through, without a prefix (protocol 1.6).
+PROXYING_PROFILES: Final = frozenset({"mcp-custom-handler", "web-app-custom-handler"})
+
+
+def _has_proxying_profile(document: dict[str, Any]) -> bool:
+    return str(document.get("configurationProfile", "")).lower() in PROXYING_PROFILES
+
+
+def _http_shape(document: dict[str, Any]) -> tuple[HttpShape, str | None]:
+    if _has_proxying_profile(document):
+        return "proxy", "configurationProfile"
     custom = _section(document, "customHandler")
     if custom is not None:  # wins over httpWorker (protocol 1.1)
         if custom.get("enableProxyingHttpRequest") is True:
@@ -353,7 +377,7 @@ def _http_shape(document: dict[str, Any]) -> tuple[Literal["envelope", "forward"
 
 def _route_prefix(document: dict[str, Any]) -> str:
     http = _section(_section(document, "extensions") or {}, "http") or {}
-    prefix = http.get("routePrefix", "api")
+    prefix = http.get("routePrefix", "" if _has_proxying_profile(document) else "api")
     if not isinstance(prefix, str):
         raise _WrongMemberError("routePrefix", f'"routePrefix" is a string, not {json.dumps(prefix)}')
     return prefix

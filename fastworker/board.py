@@ -34,6 +34,8 @@ OWNER, PHASE = 0, 1
 _BEGUN = struct.Struct("=6q64s128s")
 _BEGUN_OFFSET = 16
 _BEFORE, _LENGTH, _CLOSING = 4, 5, 6
+# The length of an answer that is made while it is sent.
+ENDLESS = 1 << 62
 
 
 class Phase(enum.IntEnum):
@@ -231,13 +233,32 @@ class Seat:
         if failed:
             words[self._mine + FAILED] += 1
 
+    def streaming(self, number: int, before: int, closing: bool) -> None:
+        """As `answering`, for an answer of unknown length: whatever is out by then, it is never the whole."""
+        words, row = self._words, number * CONNECTION_WORDS + self._offset
+        words[row + _BEFORE] = before
+        words[row + _LENGTH] = ENDLESS
+        words[row + _CLOSING] = closing
+        words[row + PHASE] = ANSWERING
+
+    def count_served(self, failed: bool) -> None:
+        """A stream has ended; `answering` counts the others."""
+        self._words[self._mine + SERVED] += 1
+        if failed:
+            self._words[self._mine + FAILED] += 1
+
     def count_wait(self, milliseconds: int) -> None:
         """So long a request lay in its socket."""
         self._words[self._mine + WAITED_MS] += milliseconds
 
     def release(self, number: int) -> None:
-        """Done with the connection; comes before it is armed again, never after."""
-        self._words[number * CONNECTION_WORDS + self._offset] = 0
+        """Done with the connection; comes before it is armed again, never after.
+
+        A row that has another owner by now stays: should a connection ever be armed twice, no owner is forgotten.
+        """
+        row = number * CONNECTION_WORDS + self._offset
+        if self._words[row] == self._owner:
+            self._words[row] = 0
         self.disarm(number)
 
     def arm(self, until_ns: int) -> None:

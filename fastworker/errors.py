@@ -58,6 +58,10 @@ class RequestError(Exception):
         super().__init__(detail)
 
 
+class ClientGoneError(ConnectionResetError):
+    """The client went away in the middle of its request's body, or of an answer that streams."""
+
+
 class DeadlineExceeded(BaseException):
     """Raised inside a handler at its deadline, so that it can clean up.
 

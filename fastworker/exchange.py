@@ -15,16 +15,21 @@ from collections.abc import Callable
 from functools import partial
 
 from fastworker import linux
-from fastworker.answer import Answer, problem, render
+from fastworker.answer import Answer, Streamed, problem, render, render_head
+from fastworker.arriving import ArrivingBody
 from fastworker.board import Seat
-from fastworker.http1 import HTTP1Connection, Rejection, Request
-from fastworker.service import Service
+from fastworker.errors import ClientGoneError, RequestError
+from fastworker.http1 import BodyPieces, HTTP1Connection, Rejection, Request
+from fastworker.outgoing import Outgoing
+from fastworker.service import Call, Plain, Service
 
 READ_SIZE = 64 * 1024
 BODY_READ_SIZE = 1024 * 1024
 # How long a worker waits in place for the rest of a request, or for room to write, before it goes to the loop.
 # On loopback the rest is some microseconds away; a client that dribbles must not hold the worker.
 PATIENCE_NS = 2_000_000
+# A larger body is written behind its head instead of being copied there.
+COPIED = 64 * 1024
 # More than enough to write a refusal.
 REFUSING_NS = 5_000_000_000
 
@@ -35,18 +40,19 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Conversation:
     """A connection as one worker sees it, from the first event to the last."""
 
-    __slots__ = ("closing", "head", "http", "linger", "number", "queue", "rest", "socket", "timer", "written")
+    __slots__ = ("closing", "head", "http", "linger", "more", "number", "queue", "rest", "socket", "timer", "written")
 
-    def __init__(self, number: int, connection: socket.socket, max_body: int) -> None:
+    def __init__(self, number: int, connection: socket.socket, http: HTTP1Connection) -> None:
         self.number = number
         self.socket = connection
-        self.http = HTTP1Connection(max_body)
+        self.http = http
         self.queue: deque[Request | Rejection] = deque()
         self.closing = False  # after the answer, or at once if there is none to wait for
         self.linger = False  # the client may still be sending what was refused
         self.head = False  # the request in service wants no body
         self.written = 0  # bytes ever written when that request was taken up
         self.rest = NOTHING  # of an answer that a slow reader has not taken yet
+        self.more = NOTHING  # behind `rest`: a large body, which is not copied behind its head
         self.timer: asyncio.TimerHandle | None = None
 
     @property
@@ -173,31 +179,96 @@ class Exchange:
             conversation.ends_here,
             conversation.head,
             request.invocation_id,
-            request.target[1:],
+            call.name,
         )
         if waited_ms:
             self._seat.count_wait(waited_ms)
-        answer = self._service.answer(call, self._loop)
+        plain = None if call.params is None else self._plain(conversation, call)
+        answer = self._service.answer(call, self._loop, plain)
         if isinstance(answer, Answer):
             return self._send(conversation, answer)
+        if isinstance(answer, Streamed):
+            return self._after_stream(conversation, answer)
         self.unfinished.add(conversation)
         self._seat.keep(conversation.number, call.deadline.hard_ns)
         answer.add_done_callback(partial(self._on_answer, conversation))
         return False
 
-    def _on_answer(self, conversation: Conversation, future: "asyncio.Future[Answer]") -> None:
-        if self._send(conversation, future.result()):
+    def _on_answer(self, conversation: Conversation, future: "asyncio.Future[Answer | Streamed]") -> None:
+        answer = future.result()
+        if isinstance(answer, Streamed):
+            self._after_stream(conversation, answer)
             self._go_on(conversation)
+        elif self._send(conversation, answer):
+            self._go_on(conversation)
+
+    # -- plain HTTP ----------------------------------------------------------------------------------------------
+
+    def _plain(self, conversation: Conversation, call: Call) -> Plain:
+        """The ways that the body of a request and that of its answer take, should they be streams."""
+        outgoing = Outgoing(
+            conversation.socket,
+            self._loop,
+            chunks=conversation.http.version == b"1.1",
+            head_only=conversation.head,
+            on_begin=partial(self._on_stream, conversation),
+        )
+        body = call.request.body
+        if not isinstance(body, BodyPieces):
+            return Plain(outgoing, None)
+        return Plain(
+            outgoing,
+            ArrivingBody(body, conversation.number, partial(self._receive_piece, conversation), self._loop),
+        )
+
+    def _receive_piece(self, conversation: Conversation) -> bool:
+        """Takes what has arrived of a body, for a handler that asks for it; False if that is nothing yet."""
+        try:
+            data = conversation.socket.recv(BODY_READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:  # reset
+            data = b""
+        if not data:
+            conversation.closing = True
+            raise ClientGoneError("the client went away before the end of its body")
+        for event in conversation.http.receive_data(data):
+            if isinstance(event, Rejection):
+                conversation.closing = conversation.linger = True
+                raise RequestError(event.status, event.detail)
+            conversation.queue.append(event)
+        return True
+
+    def _on_stream(self, conversation: Conversation, ends_with_connection: bool) -> bool:
+        """The first bytes of a stream are about to go out; whether the connection stays open behind it."""
+        conversation.closing = conversation.closing or ends_with_connection
+        self._seat.streaming(conversation.number, conversation.written, conversation.ends_here)
+        return not conversation.closing
+
+    def _after_stream(self, conversation: Conversation, streamed: Streamed) -> bool:
+        """Counts it; one that is not complete, or whose request was not read to its end, ends the connection."""
+        self._seat.count_served(not streamed.complete)
+        if not streamed.complete or conversation.http.in_pieces:
+            conversation.closing = True
+        return True
 
     # -- answering -----------------------------------------------------------------------------------------------
 
     def _send(self, conversation: Conversation, answer: Answer) -> bool:
         """Writes an answer; False when a slow reader makes the loop write the rest of it."""
-        data = render(answer, keep_alive=not conversation.closing, head_only=conversation.head)
+        if conversation.http.in_pieces:  # nobody reads on where the handler has stopped
+            conversation.closing = conversation.linger = True
+        if len(answer.body) > COPIED and not conversation.head:
+            status, body, content_type, headers = answer
+            head = render_head(status, content_type, headers, length=len(body), keep_alive=not conversation.closing)
+            conversation.rest, conversation.more = memoryview(head), memoryview(body)
+            length = len(head) + len(body)
+        else:
+            data = render(answer, keep_alive=not conversation.closing, head_only=conversation.head)
+            conversation.rest, length = memoryview(data), len(data)
         self._seat.answering(
-            conversation.number, conversation.written, len(data), conversation.ends_here, answer.status >= 300
+            conversation.number, conversation.written, length, conversation.ends_here, answer.status >= 300
         )
-        conversation.rest = memoryview(data)
         while not self._write(conversation):
             if self.unfinished or not _ready(conversation.socket, select.POLLOUT):
                 self._wait(conversation, self._on_unread)
@@ -213,8 +284,12 @@ class Exchange:
             return False
         except OSError:  # reset, and with it whoever wanted the answer
             conversation.closing = True
+            conversation.rest = conversation.more = NOTHING
             return True
-        return not conversation.rest
+        if conversation.rest or not conversation.more:
+            return not conversation.rest
+        conversation.rest, conversation.more = conversation.more, NOTHING
+        return self._write(conversation)
 
     def _on_writable(self, conversation: Conversation) -> None:
         if self._write(conversation):

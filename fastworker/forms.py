@@ -4,10 +4,13 @@ Used by messages.py when a handler asks for `Request.form()`.
 Rule: pure; raises ValueError for what is no form.
 """
 
+import io
 from collections.abc import Mapping
 from email.message import Message
 from typing import NamedTuple
 from urllib.parse import parse_qsl
+
+MOST_PARTS = 10_000
 
 
 class File(NamedTuple):
@@ -47,32 +50,30 @@ def _urlencoded(body: bytes) -> Form:
 def _multipart(boundary: str, body: bytes) -> Form:
     if not boundary:
         raise ValueError("the content type multipart/form-data names no boundary")
+    try:
+        from multipart import MultipartParser  # noqa: PLC0415 - only who asks for such a form needs the library
+    except ImportError:
+        raise RuntimeError("multipart forms are read by a library: pip install 'fastworker[forms]'") from None
     lists: dict[str, list[str]] = {}
     files: dict[str, list[File]] = {}
-    delimiter = b"\r\n--" + boundary.encode()
-    # A leading line break makes the first delimiter look like the others (RFC 2046).
-    _, *parts = (b"\r\n" + body).split(delimiter)
-    if not parts or not parts[-1].startswith(b"--"):
-        raise ValueError("the multipart body does not end with its boundary")
-    for part in parts[:-1]:
-        head, separator, content = part.partition(b"\r\n\r\n")
-        if not separator:
-            raise ValueError("a part of the multipart body has no end of headers")
-        fields = dict(_header(line) for line in head.decode().split("\r\n") if line)
-        _, options = _parse_options("content-disposition", fields.get("content-disposition", ""))
-        if "name" not in options:
-            raise ValueError("a part of the multipart body has no name")
-        if "filename" in options:
-            kind = fields.get("content-type", "application/octet-stream")
-            files.setdefault(options["name"], []).append(File(options["filename"], kind, content))
+    size = len(body)
+    # The body is in memory already, and so are its parts.
+    parts = MultipartParser(
+        io.BytesIO(body),
+        boundary,
+        content_length=size,
+        strict=True,
+        part_limit=MOST_PARTS,
+        spool_limit=size,
+        memory_limit=size,
+    )
+    for part in parts:
+        if part.filename is None:
+            lists.setdefault(part.name, []).append(part.value)
         else:
-            lists.setdefault(options["name"], []).append(content.decode())
+            kind = part.headers.get("Content-Type", "application/octet-stream")
+            files.setdefault(part.name, []).append(File(part.filename, kind, part.raw))
     return Form(lists, files)
-
-
-def _header(line: str) -> tuple[str, str]:
-    name, _, value = line.partition(":")
-    return name.strip().lower(), value.strip()
 
 
 def _parse_options(header: str, value: str) -> tuple[str, dict[str, str]]:

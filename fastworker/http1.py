@@ -5,6 +5,8 @@ Rule: no socket, no clock, no knowledge of functions. httptools (llhttp) does th
 the difference between "not whole yet" and "never going to be".
 """
 
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -20,8 +22,18 @@ TELLING_LENGTHS: Final = frozenset(
 )
 
 
+class BodyPieces:
+    """A body that is handed over as it comes, for whoever asked for that; `whole` once its last piece is here."""
+
+    __slots__ = ("pieces", "whole")
+
+    def __init__(self) -> None:
+        self.pieces: deque[bytes] = deque()
+        self.whole = False
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One whole request, names and target as the client sent them.
+    """One whole request (but for BodyPieces), names and target as the client sent them.
 
     Of several invocation ids the last one counts, for the host adds its own behind a client's (protocol 3.1).
     """
@@ -29,7 +41,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     method: bytes
     target: bytes
     headers: Headers
-    body: bytes | bytearray
+    body: bytes | bytearray | BodyPieces
     keep_alive: bool
     invocation_id: bytes
     traceparent: bytes | None
@@ -47,10 +59,15 @@ class _RefusedError(Exception):
 
 
 class HTTP1Connection:
-    """The reading side of one connection."""
+    """The reading side of one connection.
 
-    def __init__(self, max_body: int) -> None:
+    `in_pieces` says of a method and target whether its body is to be handed over as it comes: the request is told at
+    the end of its head then, and `max_body`, which limits what is held in memory, does not count.
+    """
+
+    def __init__(self, max_body: int, in_pieces: Callable[[bytes, bytes], bool] | None = None) -> None:
         self._max_body = max_body
+        self._in_pieces = in_pieces
         self._events: list[Request | Rejection] = []
         self._rejection: Rejection | None = None
         self._fed = 0
@@ -63,6 +80,7 @@ class HTTP1Connection:
         self._traceparent: bytes | None = None
         self._headers: Headers = []
         self._body: bytes | bytearray = b""
+        self._pieces: BodyPieces | None = None
         self._head_bytes = 0
         self._bodiless_bytes = 0  # read since the last piece of the body: trailers, chunk extensions
         self._in_request = False
@@ -73,6 +91,16 @@ class HTTP1Connection:
     def mid_request(self) -> bool:
         """Part of a request has been read: the connection is not free for another worker."""
         return self._in_request
+
+    @property
+    def in_pieces(self) -> bool:
+        """A body is being handed over as it comes, and its end has not been read yet."""
+        return self._pieces is not None
+
+    @property
+    def version(self) -> bytes:
+        """The client's HTTP version: b"1.1" or b"1.0"."""
+        return self._parser.get_http_version().encode()
 
     def take_continue(self) -> bool:
         """Whether the client waits for `100 Continue` before it sends the body; True once."""
@@ -153,9 +181,12 @@ class HTTP1Connection:
             self._traceparent = value
         elif name == b"expect":
             self._continue = value.lower() == b"100-continue"
-        elif name == b"content-length" and int(value) > self._max_body:
+        elif name == b"content-length" and int(value) > self._max_body and not self._wants_pieces():
             self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self._max_body}")
             raise _RefusedError
+
+    def _wants_pieces(self) -> bool:
+        return self._in_pieces is not None and self._in_pieces(self._parser.get_method(), self._target)
 
     def on_headers_complete(self) -> None:
         self._in_body = True
@@ -165,10 +196,16 @@ class HTTP1Connection:
             if size > HEAD_LIMIT:
                 self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
                 raise _RefusedError
+        if self._in_pieces is not None and self._wants_pieces():
+            self._pieces = BodyPieces()
+            self._events.append(self._request(self._pieces))
 
     def on_body(self, chunk: bytes) -> None:
         body = self._body
         self._bodiless_bytes = 0
+        if self._pieces is not None:
+            self._pieces.pieces.append(chunk)
+            return
         if not body:
             self._body = chunk  # by far the usual case: the whole body in one piece, not copied again
         else:
@@ -180,15 +217,19 @@ class HTTP1Connection:
             raise _RefusedError
 
     def on_message_complete(self) -> None:
-        self._events.append(
-            Request(
-                self._parser.get_method(),
-                self._target,
-                self._headers,
-                self._body,
-                self._parser.should_keep_alive(),
-                self._invocation_id,
-                self._traceparent,
-            )
-        )
+        if self._pieces is not None:
+            self._pieces.whole = True
+        else:
+            self._events.append(self._request(self._body))
         self._start()
+
+    def _request(self, body: bytes | bytearray | BodyPieces) -> Request:
+        return Request(
+            self._parser.get_method(),
+            self._target,
+            self._headers,
+            body,
+            self._parser.should_keep_alive(),
+            self._invocation_id,
+            self._traceparent,
+        )

@@ -11,20 +11,28 @@ from typing import Any, Final
 import msgspec
 
 from fastworker import logs
-from fastworker.answer import Answer, problem, problem_body
+from fastworker.answer import Answer, Streamed, problem, problem_body
 from fastworker.context import Context, Out, Result
 from fastworker.deadline import Deadline
 from fastworker.envelope import Metadata, read_envelope
-from fastworker.errors import DeadlineExceeded, RequestError
+from fastworker.errors import ClientGoneError, DeadlineExceeded, RequestError
 from fastworker.jsontext import UnencodableError
-from fastworker.messages import ClientError
-from fastworker.outputs import NOTHING, problem_response, render_answer
+from fastworker.messages import ClientError, Response
+from fastworker.outgoing import Outgoing
+from fastworker.outputs import NOTHING, as_response, problem_response, render_answer
+from fastworker.plain import FileBody, PlainRequest, Streaming, plain_answer
 from fastworker.plan import Function
+from fastworker.sending import send, send_async
 
 # Stands for a member of `Data` that did not come; decoders treat it like a null.
 ABSENT: Final = msgspec.Raw(b"null")
 
 LONGEST_DETAIL: Final = 2000
+
+NO_METADATA: Final = Metadata(msgspec.Raw(b"{}"))
+
+COMPLETE: Final = Streamed(complete=True)
+CUT: Final = Streamed(complete=False)
 
 
 class Rejected(Exception):  # noqa: N818 - an outcome, not an error of ours
@@ -40,10 +48,11 @@ class Invocation:
     """A handler's call in the making.
 
     A worker that interrupts an invocation at its deadline sets `expired` first: that tells this interruption
-    from any other. `error` is what went wrong, for testing.py.
+    from any other. `error` is what went wrong, for testing.py. `outgoing` is the way of an answer in plain HTTP, and
+    None where an envelope is answered.
     """
 
-    __slots__ = ("arguments", "capture", "deadline", "error", "expired", "function", "id", "outs")
+    __slots__ = ("arguments", "capture", "deadline", "error", "expired", "function", "id", "outgoing")
 
     def __init__(self, function: Function, invocation_id: str, deadline: Deadline) -> None:
         self.function = function
@@ -53,6 +62,7 @@ class Invocation:
         self.arguments: dict[str, Any] = {}
         self.expired = False
         self.error: BaseException | None = None
+        self.outgoing: Outgoing | None = None
 
 
 def begin(
@@ -86,7 +96,37 @@ def begin(
     return invocation
 
 
-def run_sync(invocation: Invocation) -> Answer:
+def begin_plain(
+    function: Function,
+    request: PlainRequest[Any],
+    outgoing: Outgoing,
+    *,
+    invocation_id: str,
+    deadline: Deadline,
+    traceparent: str | None = None,
+) -> Invocation:
+    """`begin` for a request in plain HTTP. Its log lines, which no answer takes along, are written at once."""
+    invocation = Invocation(function, invocation_id, deadline)
+    invocation.outgoing = outgoing
+    invocation.capture.is_open = False
+    arguments = invocation.arguments
+    try:
+        for name, argument in function.http_arguments:
+            arguments[name] = argument(request)
+        for name in function.outs:
+            arguments[name] = Out()
+        if function.context_argument is not None:
+            arguments[function.context_argument] = Context(
+                function.name, invocation_id, deadline, NO_METADATA, traceparent
+            )
+    except RequestError as exc:
+        raise Rejected(_refused(invocation, exc), exc) from None
+    except Exception as exc:  # user code: a Struct's __post_init__ may raise anything
+        raise Rejected(_failed(invocation, exc), exc) from exc
+    return invocation
+
+
+def run_sync(invocation: Invocation) -> Answer | Streamed:
     """Call a sync handler; always returns its answer.
 
     Catches every BaseException, SystemExit too: a handler that calls sys.exit must not end its worker.
@@ -97,7 +137,13 @@ def run_sync(invocation: Invocation) -> Answer:
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError("the handler returned a coroutine: declare it with `async def`")
-        return _answer(invocation, result)
+        if invocation.outgoing is None:
+            return _answer(invocation, result)
+        answer = _plain_answer(invocation, result)
+        if isinstance(answer, Answer):
+            return answer
+        send(invocation.outgoing, answer)
+        return COMPLETE
     except DeadlineExceeded:
         return expire(invocation)
     except BaseException as exc:  # user code: any failure becomes this invocation's answer
@@ -107,7 +153,7 @@ def run_sync(invocation: Invocation) -> Answer:
         invocation.capture.is_open = False
 
 
-async def run_async(invocation: Invocation) -> Answer:
+async def run_async(invocation: Invocation) -> Answer | Streamed:
     """Await an async handler; returns its answer, or lets a cancellation through that is not the deadline's.
 
     Runs in a task (or context) of its own, whose current invocation it sets.
@@ -117,12 +163,22 @@ async def run_async(invocation: Invocation) -> Answer:
         result = invocation.function.handler(**invocation.arguments)
         if inspect.isawaitable(result):
             result = await result
-        return _answer(invocation, result)
+        if invocation.outgoing is None:
+            if invocation.function.http_output is not None:
+                result = await _collected(result)
+            return _answer(invocation, result)
+        answer = _plain_answer(invocation, result)
+        if isinstance(answer, Answer):
+            return answer
+        await send_async(invocation.outgoing, answer)
+        return COMPLETE
     except DeadlineExceeded:
         return expire(invocation)
     except asyncio.CancelledError as exc:
         if invocation.expired:
             return expire(invocation)
+        if invocation.outgoing is not None and invocation.outgoing.gone:
+            return _client_gone(invocation)
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
@@ -135,8 +191,8 @@ async def run_async(invocation: Invocation) -> Answer:
         invocation.capture.is_open = False
 
 
-def _answer(invocation: Invocation, result: Any) -> Answer:
-    """The 200 for what the handler set and returned. Raises UnencodableError."""
+def _values(invocation: Invocation, result: Any) -> dict[str, Any]:
+    """What the handler set and returned, by output."""
     function, arguments = invocation.function, invocation.arguments
     values = {name: arguments[name]._value for name in function.outs}
     if isinstance(result, Result):
@@ -148,6 +204,34 @@ def _answer(invocation: Invocation, result: Any) -> Answer:
             _warn_of_lost_return(invocation, result)
         else:
             values[function.return_to] = result
+    return values
+
+
+def _plain_answer(invocation: Invocation, result: Any) -> Answer | Streaming | FileBody:
+    """The answer in plain HTTP. Raises UnencodableError."""
+    output = invocation.function.http_output
+    assert output is not None  # plain HTTP is for functions that have one
+    value = _values(invocation, result).get(output)
+    return plain_answer(value if isinstance(value, Response) else as_response(value))
+
+
+async def _collected(result: Any) -> Any:
+    """A result whose body is an async iterator, with its items instead: an envelope cannot stream."""
+    response = result if isinstance(result, Response) else None
+    source = result if response is None else response.body
+    if not hasattr(source, "__aiter__"):
+        return result
+    items = iter([item async for item in source])
+    if response is None:
+        return items
+    response.body = items
+    return response
+
+
+def _answer(invocation: Invocation, result: Any) -> Answer:
+    """The 200 for what the handler set and returned. Raises UnencodableError."""
+    function = invocation.function
+    values = _values(invocation, result)
     outputs = {}
     return_value = None
     for name, encode in function.encoders.items():
@@ -176,19 +260,33 @@ def _warn_of_lost_return(invocation: Invocation, result: Any) -> None:
     )
 
 
-def _unsuccessful(invocation: Invocation, exc: BaseException) -> Answer:
+def _unsuccessful(invocation: Invocation, exc: BaseException) -> Answer | Streamed:
     if invocation.expired:  # whatever the handler raised instead when it was interrupted
         return expire(invocation)
+    if isinstance(exc, ClientGoneError):
+        return _client_gone(invocation)
     if isinstance(exc, RequestError):
         invocation.error = exc
-        return _refused(invocation, exc)
-    return _failed(invocation, exc)
+        return _unless_begun(invocation, _refused(invocation, exc))
+    return _unless_begun(invocation, _failed(invocation, exc))
+
+
+def _unless_begun(invocation: Invocation, answer: Answer) -> Answer | Streamed:
+    """Behind the first bytes of a stream no other answer can come: it is cut."""
+    return CUT if invocation.outgoing is not None and invocation.outgoing.begun else answer
+
+
+def _client_gone(invocation: Invocation) -> Streamed:
+    """Nobody is there to be answered, and nobody is to blame."""
+    invocation.error = ClientGoneError()
+    logs.log.debug("client.gone", function=invocation.function.name, id=invocation.id)
+    return CUT
 
 
 def _refused(invocation: Invocation, exc: RequestError) -> Answer:
     """The request is wrong. The client of an http function hears of it as a 400 in a successful invocation."""
     function = invocation.function
-    if isinstance(exc, ClientError) and function.http_output is not None:
+    if invocation.outgoing is None and isinstance(exc, ClientError) and function.http_output is not None:
         body = problem_body(exc.status, exc.detail, function=function.name, invocation_id=invocation.id)
         encoded = function.encoders[function.http_output](problem_response(exc.status, body))
         if function.http_output == "$return":
@@ -208,15 +306,22 @@ def _failed(invocation: Invocation, exc: BaseException) -> Answer:
     else:
         detail = _described(exc)
         logs.write_exception(invocation.capture, "the handler raised", exc)
+    if invocation.outgoing is not None:
+        # The host passes this on to the client, who must not read what an exception says.
+        detail = "the function failed; its log tells why, under this invocation's id"
     return _problem(invocation, 500, detail)
 
 
-def expire(invocation: Invocation) -> Answer:
-    """The deadline passed while the handler ran."""
+def expire(invocation: Invocation) -> Answer | Streamed:
+    """The deadline passed while the handler ran, or while its answer streamed."""
     invocation.error = DeadlineExceeded()
     logs.write_failed(invocation.capture)
     limit_s = (invocation.deadline.soft_ns - invocation.deadline.sent_ns) / 1e9
-    return _problem(invocation, 504, f"the deadline of {limit_s:g} s passed while the function ran")
+    detail = f"the deadline of {limit_s:g} s passed while the function ran"
+    if invocation.outgoing is not None and invocation.outgoing.begun:
+        logs.write_error(invocation.capture, f"{detail}, so its answer is cut")
+        return CUT
+    return _problem(invocation, 504, detail)
 
 
 def _problem(invocation: Invocation, status: int, detail: str) -> Answer:

@@ -31,6 +31,9 @@ LEVELS: Final = {
 Format = Literal["text", "json"]
 
 
+_OURS: Final = os.path.dirname(__file__)
+
+
 class Capture:
     """The log lines of one invocation, in order. Closed when the answer is made; later records go to stdout."""
 
@@ -218,7 +221,9 @@ def write_failed(capture: Capture) -> None:
 
 def write_exception(capture: Capture, message: str, exc: BaseException) -> None:
     """Write a failed invocation's traceback to stderr, without the frames of fastworker above the handler's."""
-    frames = exc.__traceback__.tb_next if exc.__traceback__ else None
+    frames = exc.__traceback__
+    while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename) == _OURS:
+        frames = frames.tb_next
     text = "".join(traceback.format_exception(type(exc), exc, frames or exc.__traceback__))
     write_line(logging.ERROR, f"{message}\n{text.rstrip()}", _ids(capture))
 

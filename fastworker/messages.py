@@ -1,13 +1,17 @@
 """HTTP as a handler sees it: Request and Response.
 
-Request is read from `Data.<trigger>` by the decoder that plan.py builds; Response is written by outputs.py.
+Request is read from `Data.<trigger>` by the decoder that plan.py builds; plain.py has the one that is read from plain
+HTTP. Response is written by outputs.py and plain.py.
 Rule: pure; every field of a Request is decoded when it is asked for.
 """
 
 import binascii
 import builtins
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar, cast
+import mimetypes
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, cast
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,7 +21,6 @@ from fastworker.envelope import (
     QUOTE,
     Conversion,
     Decoder,
-    Envelope,
     Json,
     conversion,
     decode_str,
@@ -28,6 +31,9 @@ from fastworker.errors import RequestError
 from fastworker.forms import Form, read_form
 
 T = TypeVar("T")
+
+# Of a body that is handed out piece by piece.
+PIECE_SIZE = 256 * 1024
 
 
 class ClientError(RequestError):
@@ -66,13 +72,23 @@ def read_http(name: str, raw: msgspec.Raw) -> HttpData:
 
 
 class Values(dict[str, str]):
-    """Query or route parameters: a dict of strings, with conversion."""
+    """Query or route parameters: a dict of strings, with conversion. Repeated ones are joined by a comma."""
 
-    __slots__ = ("_where",)
+    __slots__ = ("_lists", "_where")
 
-    def __init__(self, where: str, members: Mapping[str, str]) -> None:
+    def __init__(self, where: str, members: Mapping[str, str], lists: Mapping[str, list[str]] | None = None) -> None:
         super().__init__(members)
         self._where = where
+        self._lists = lists
+
+    def get_all(self, key: str) -> list[str]:
+        """Every value of `key`, in order; empty if there is none.
+
+        Told apart where the client's own query arrives (proxy mode); elsewhere the host has joined them.
+        """
+        if self._lists is not None:
+            return [*self._lists.get(key, ())]
+        return [self[key]] if key in self else []
 
     def get_as(self, key: str, type: Any, default: Any = None) -> Any:  # noqa: A002 - as in msgspec
         """The parameter as `type`, or `default` if there is none. A wrong one is the client's 400."""
@@ -105,9 +121,34 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"Headers({dict(self)!r})"
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._fields
+
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order; empty if there is none."""
         return list(self._fields.get(name.lower(), ()))
+
+
+class BodyStream(Protocol):
+    """A body in pieces, for `for` and for `async for`."""
+
+    def __iter__(self) -> Iterator[builtins.bytes]: ...
+    def __aiter__(self) -> AsyncIterator[builtins.bytes]: ...
+
+
+class WholeBody:
+    """The stream of a body that is here already."""
+
+    def __init__(self, body: builtins.bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[builtins.bytes]:
+        for start in range(0, len(self._body), PIECE_SIZE):
+            yield self._body[start : start + PIECE_SIZE]
+
+    async def __aiter__(self) -> AsyncIterator[builtins.bytes]:
+        for piece in self:
+            yield piece
 
 
 class Request(Generic[T]):
@@ -208,6 +249,14 @@ class Request(Generic[T]):
         except DECODE_ERRORS as exc:
             raise wrong_body(exc) from None
 
+    def stream(self) -> BodyStream:
+        """The body in pieces of bytes, by `async for` or `for`.
+
+        In proxy mode, and in a handler that calls this itself, each piece is read from the connection when it is
+        asked for, so that a body may be larger than memory. Elsewhere the body is here before the handler runs.
+        """
+        return WholeBody(self.bytes)
+
     def form(self) -> Form:
         """The body as form fields (url-encoded or multipart). Raises ClientError if it is no form."""
         try:
@@ -287,32 +336,76 @@ def body_conversion(annotation: Any, type_name: str) -> Callable[[Request[Any]],
     return convert
 
 
-def request_decoder(name: str, body_type: Any, type_name: str) -> Decoder:
+# From a request to an argument of the handler.
+Argument = Callable[[Request[Any]], Any]
+
+
+def request_argument(body_type: Any, type_name: str) -> Argument:
     """For a handler that asks for `Request[body_type]`; Any leaves the body to be read when asked for."""
     if body_type is Any:
-        return lambda raw, envelope: Request(name, read_http(name, raw))
+        return _same_request
     convert = body_conversion(body_type, type_name)
 
-    def decode(raw: msgspec.Raw, envelope: Envelope) -> Request[Any]:
-        request: Request[Any] = Request(name, read_http(name, raw))
+    def argument(request: Request[Any]) -> Request[Any]:
         request._body = convert(request)
         return request
 
-    return decode
+    return argument
 
 
-def body_decoder(name: str, body_type: Any, type_name: str) -> Decoder:
-    """For a handler that asks for the body alone."""
-    convert = body_conversion(body_type, type_name)
-    return lambda raw, envelope: convert(Request(name, read_http(name, raw)))
+def route_argument(name: str, annotation: Any, default: Any, type_name: str) -> Argument:
+    """For a handler that asks for a route parameter by name; `default` is what an absent one becomes.
+
+    Raises TypeError for a type that msgspec cannot convert to.
+    """
+    if annotation is not str and annotation is not Any:
+        conversion(annotation)
+
+    def argument(request: Request[Any]) -> Any:
+        value = request.params.get(name)
+        if value is None:
+            if default is MISSING:
+                raise ClientError(f"route parameter {name!r}: expected {type_name}, got nothing")
+            return default
+        if annotation is str or annotation is Any:
+            return value
+        try:
+            return msgspec.convert(value, annotation, strict=False)
+        except msgspec.ValidationError as exc:
+            raise ClientError(f"route parameter {name!r}: {explain(exc)[1]}") from None
+
+    return argument
+
+
+# A parameter without a default.
+MISSING = object()
+
+
+def _same_request(request: Request[Any]) -> Request[Any]:
+    return request
+
+
+def http_decoder(trigger: str, argument: Argument) -> Decoder:
+    """The argument, from the request object that the envelope holds under the trigger's name."""
+    if argument is _same_request:
+        return lambda raw, envelope: Request(trigger, read_http(trigger, raw))
+    return lambda raw, envelope: argument(Request(trigger, read_http(trigger, raw)))
+
+
+def route_decoder(trigger: str, argument: Argument) -> Decoder:
+    """A route parameter, whose place in the envelope is within the trigger's value."""
+    null = msgspec.Raw(b"{}")
+    return lambda raw, envelope: argument(Request(trigger, read_http(trigger, envelope.Data.get(trigger, null))))
 
 
 class Response:
     """What the client of an http function gets.
 
-    `body` is text, bytes, None, or anything JSON can hold. `headers` is a mapping or pairs; `cookies` a
-    mapping of values or whole `Set-Cookie` lines. Raises ValueError for a status that is no final HTTP
-    status.
+    `body` is text, bytes, None, a Path (the file's content), an iterator or async iterator whose items are sent as
+    they are made (streams.py has the forms), or anything else that JSON can hold. `headers` is a mapping or pairs;
+    `cookies` a mapping of values or whole `Set-Cookie` lines. Headers that frame the message (`Content-Length`,
+    `Transfer-Encoding`, `Connection`) are the server's own and are left out. Raises ValueError for a status that is
+    no final HTTP status.
     """
 
     __slots__ = ("body", "content_type", "cookies", "headers", "status_code")
@@ -333,3 +426,25 @@ class Response:
         self.headers = headers
         self.content_type = content_type
         self.cookies = cookies
+
+    @staticmethod
+    def file(path: str | Path, *, content_type: str | None = None, download_as: str | None = None) -> "Response":
+        """The content of a file; its type is guessed by its name. `download_as` makes a browser save it so.
+
+        That the file cannot be read is told when it is sent: the handler's failure.
+        """
+        guessed = mimetypes.guess_type(str(path))[0] or "application/octet-stream"
+        headers = None
+        if download_as is not None:
+            headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(download_as, safe='')}"}
+        return Response(Path(path), content_type=content_type or guessed, headers=headers)
+
+    @staticmethod
+    def redirect(url: str, *, status_code: int = 302) -> "Response":
+        """Sends the client to `url`. Only the client: in envelope and `httpWorker` mode see protocol 1.7 and 3.1.
+
+        Raises ValueError for a status that is no redirection.
+        """
+        if not 300 <= status_code <= 399:
+            raise ValueError(f"a redirection has a status from 300 to 399, not {status_code}")
+        return Response(status_code=status_code, headers={"Location": quote(url, safe="%/:?#[]@!$&'()*+,;=~")})

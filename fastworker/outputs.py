@@ -7,15 +7,18 @@ survives all this, and what has no such form is refused with the way out, rather
 """
 
 import binascii
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from fastworker.answer import PROBLEM
 from fastworker.bindings import RETURN, Binding
+from fastworker.headers import cookie_lines, given_content_type, header_name, header_pairs, header_text
 from fastworker.jsontext import UnencodableError, encode_json
 from fastworker.messages import Response
+from fastworker.streams import END, EventItems, EventStream, Items, is_stream
 
 Encoder = Callable[[Any], Any]
 
@@ -207,6 +210,10 @@ def _http_body(response: Response, place: str, *, may_be_bytes: bool = False) ->
     body, content_type = response.body, response.content_type
     if body is None:
         return None, content_type
+    if isinstance(body, Path):
+        body = body.read_bytes()
+    elif not isinstance(body, str | bytes | dict | list) and is_stream(body):
+        body, content_type = joined(response, place)
     if isinstance(body, bytes | bytearray | memoryview):
         data = bytes(body)
         if may_be_bytes:
@@ -216,7 +223,7 @@ def _http_body(response: Response, place: str, *, may_be_bytes: bool = False) ->
         except UnicodeDecodeError:
             return data, content_type
     elif not isinstance(body, str):
-        return encode_json(body, f"{place}.body").decode(), content_type or _given_type(response) or JSON_TYPE
+        return encode_json(body, f"{place}.body").decode(), given_content_type(response) or JSON_TYPE
     if looks_like_date(body):
         if may_be_bytes:
             return body.encode(), content_type
@@ -227,35 +234,33 @@ def _http_body(response: Response, place: str, *, may_be_bytes: bool = False) ->
     return body, content_type
 
 
-def _given_type(response: Response) -> str | None:
-    return next((value for name, value in _pairs(response) if name.lower() == "content-type"), None)
-
-
-def _pairs(response: Response) -> Iterable[tuple[str, str]]:
-    headers = response.headers
-    if headers is None:
-        return ()
-    return headers.items() if isinstance(headers, Mapping) else headers
+def joined(response: Response, place: str) -> tuple[bytes, str]:
+    """A stream's items in one piece, and its content type: an envelope carries no stream, but all of its bytes."""
+    source: Iterator[Any] = response.body
+    first = next(source, END)
+    items = EventItems() if isinstance(response, EventStream) else Items(given_content_type(response), first)
+    pieces = [] if first is END else [items.encode(first)]
+    pieces += map(items.encode, source)
+    return b"".join([*pieces, items.end()]), items.content_type
 
 
 def _http_headers(response: Response, content_type: str | None, place: str) -> dict[str, str]:
     headers: dict[str, str] = {}
     names: dict[str, str] = {}
-    for name, value in _pairs(response):
-        first = names.setdefault(name.lower(), name)
-        text = _header_text(value, f"{place}.headers.{name}")
+    for name, value in header_pairs(response):
+        first = names.setdefault(header_name(name, f"{place}.headers").lower(), name)
+        text = _undated_header(value, f"{place}.headers.{name}")
         if first in headers and name.lower() == "set-cookie":
             raise _one_cookie(place)
         headers[first] = f"{headers[first]}, {text}" if first in headers else text
     if content_type is not None:
         name = names.get("content-type", "content-type")
-        headers[name] = _header_text(content_type, f"{place}.content_type")
-    cookies = response.cookies
-    if cookies:
-        lines = [f"{k}={v}" for k, v in cookies.items()] if isinstance(cookies, Mapping) else list(cookies)
+        headers[name] = _undated_header(content_type, f"{place}.content_type")
+    lines = cookie_lines(response)
+    if lines:
         if len(lines) > 1 or "set-cookie" in names:
             raise _one_cookie(place)
-        headers["Set-Cookie"] = _header_text(lines[0], f"{place}.cookies")
+        headers["Set-Cookie"] = _undated_header(lines[0], f"{place}.cookies")
     return headers
 
 
@@ -263,10 +268,8 @@ def _one_cookie(place: str) -> UnencodableError:
     return UnencodableError(f"{place}.headers: the host passes on one Set-Cookie only; for more, {RAW_HTTP}")
 
 
-def _header_text(value: Any, place: str) -> str:
-    text = value if isinstance(value, str) else str(value)
-    if value is None or "\r" in text or "\n" in text:
-        raise UnencodableError(f"{place}: {value!r} cannot be a header's value")
+def _undated_header(value: Any, place: str) -> str:
+    text = header_text(value, place)
     # The host would re-format a date; a leading space stops it, and HTTP ignores one there.
     return f" {text}" if looks_like_date(text) else text
 

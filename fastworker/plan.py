@@ -24,8 +24,18 @@ from fastworker.envelope import (
     conversion,
     text_decoder,
 )
-from fastworker.messages import Request, body_decoder, request_decoder
+from fastworker.messages import (
+    MISSING,
+    Argument,
+    Request,
+    body_conversion,
+    http_decoder,
+    request_argument,
+    route_argument,
+    route_decoder,
+)
 from fastworker.outputs import Encoder, output_encoder
+from fastworker.routing import Route, RouteError
 from fastworker.triggers import MESSAGES, STRUCTS, Message
 
 # Types whose value is base64 whatever `dataType` says (protocol 2.7).
@@ -39,8 +49,9 @@ BATCH_TRIGGERS: Final = frozenset({"servicebustrigger", "eventhubtrigger", "kafk
 class Function:
     """A function ready to be invoked. `deadline_s` is its own limit, if it has one.
 
-    `decoders` are (argument, decoder); `outs` the arguments that get an Out; `context_argument` the one that
-    gets the Context. `return_to` is the output that plain return values go to.
+    `decoders` are (argument, decoder), `http_arguments` the same for a request in plain HTTP; `outs` the arguments
+    that get an Out; `context_argument` the one that gets the Context. `return_to` is the output that plain return
+    values go to. `streams_request`: the handler reads its request's body by itself, piece by piece.
     """
 
     name: str
@@ -50,11 +61,18 @@ class Function:
     bindings: tuple[Binding, ...]
     trigger: Binding
     decoders: tuple[tuple[str, Decoder], ...]
+    http_arguments: tuple[tuple[str, Argument], ...]
     outs: tuple[str, ...]
     context_argument: str | None
     encoders: dict[str, Encoder]
     return_to: str | None
     http_output: str | None
+    streams_request: bool
+
+    @property
+    def route(self) -> str:
+        """The template below the prefix; by default the function's name."""
+        return str(self.trigger.properties.get("route") or self.name)
 
 
 def make_function(
@@ -82,6 +100,12 @@ def make_function(
     problems += signature.problems
     if signature.parameters is None or not triggers:
         return None, problems
+    is_http = triggers[0].key == "httptrigger"
+    if not is_http and _is_generator(declaration.handler):
+        problems.append(
+            f"{where}: function {name!r} is a generator, which streams to an http client, and its trigger is "
+            f"{triggers[0].type}: return the value instead of yielding it"
+        )
     arguments = _Arguments(name, bindings, signature)
     problems += arguments.problems
     if problems:
@@ -96,11 +120,13 @@ def make_function(
         bindings=tuple(bindings),
         trigger=triggers[0],
         decoders=tuple(arguments.decoders),
+        http_arguments=tuple(arguments.http_arguments),
         outs=tuple(arguments.outs),
         context_argument=arguments.context_argument,
         encoders={b.name: output_encoder(b) for b in bindings if b.is_output},
         return_to=return_names[0] if return_names else http_output,
         http_output=http_output,
+        streams_request=is_http and _calls_stream(declaration.handler),
     ), []
 
 
@@ -118,19 +144,38 @@ class Signature:
 
 
 def is_async(handler: Handler) -> bool:
-    """Whether a call gives something to await, also through wrappers that are no coroutine functions themselves."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(unwrapped(handler))
+    """Whether a call gives something that only a loop can run, also through wrappers that do not show it."""
+    plain = unwrapped(handler)
+    return (
+        inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+    )
+
+
+def _is_generator(handler: Handler) -> bool:
+    plain = unwrapped(handler)
+    return inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+
+
+def _calls_stream(handler: Handler) -> bool:
+    """Whether the handler's own code has `.stream`: then it starts before the body of its request is whole.
+
+    Should that be the stream of something else, nothing is lost: whatever else asks for the body waits for it.
+    """
+    todo = [getattr(unwrapped(handler), "__code__", None)]
+    while todo:
+        code = todo.pop()
+        if code is None:
+            continue
+        if "stream" in code.co_names:
+            return True
+        todo += [const for const in code.co_consts if inspect.iscode(const)]
+    return False
 
 
 def read_signature(handler: Handler, function_name: str) -> Signature:
     """The handler's signature and what makes it unusable."""
     where = place_of(handler)
     plain = unwrapped(handler)
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        return Signature(where, None, None, [
-            f"{where}: function {function_name!r} is a generator, and streaming is not supported yet: return the "
-            f"whole body instead of yielding it"
-        ])  # fmt: skip
     try:
         parameters = list(inspect.signature(handler).parameters.values())
         hints = typing.get_type_hints(plain, include_extras=True)
@@ -154,15 +199,28 @@ class _Arguments:
 
     def __init__(self, function_name: str, bindings: Sequence[Binding], signature: Signature) -> None:
         self.decoders: list[tuple[str, Decoder]] = []
+        self.http_arguments: list[tuple[str, Argument]] = []
         self.outs: list[str] = []
         self.context_argument: str | None = None
         self.problems: list[str] = []
         self._prefix = f"{signature.where}: function {function_name!r}"
         by_name = {b.name: b for b in bindings}
+        self._http_trigger = next((b for b in bindings if b.key == "httptrigger"), None)
+        self._route = self._route_parameters(function_name)
         for parameter in signature.parameters or ():
             self._match(parameter, by_name.pop(parameter.name, None), bindings)
         for binding in by_name.values():
             self._check_unmatched(binding, signature.returns)
+
+    def _route_parameters(self, function_name: str) -> frozenset[str]:
+        trigger = self._http_trigger
+        if trigger is None:
+            return frozenset()
+        try:
+            return frozenset(p.name for p in Route(str(trigger.properties.get("route") or function_name)).parameters)
+        except RouteError as exc:
+            self._problem(f"its route ({trigger.where}): {exc}")
+            return frozenset()
 
     def _match(self, parameter: inspect.Parameter, binding: Binding | None, bindings: Sequence[Binding]) -> None:
         name, annotation = parameter.name, parameter.annotation
@@ -173,6 +231,8 @@ class _Arguments:
                         f"arguments {self.context_argument!r} and {name!r} both ask for the Context; keep one"
                     )
                 self.context_argument = name
+            elif name in self._route:
+                self._match_route(parameter)
             elif parameter.default is parameter.empty and not _is_variadic(parameter):
                 names = ", ".join(repr(b.name) for b in bindings if b.name != RETURN)
                 self._problem(
@@ -197,8 +257,24 @@ class _Arguments:
                 annotation = Request if binding.key == "httptrigger" else Any
             try:
                 self.decoders.append((name, argument_decoder(binding, annotation)))
+                if binding.key == "httptrigger":
+                    self.http_arguments.append((name, http_argument(annotation)))
             except TypeError as exc:
                 self._problem(f"argument {name!r} ({binding.type}, {binding.where}): {exc}")
+
+    def _match_route(self, parameter: inspect.Parameter) -> None:
+        assert self._http_trigger is not None
+        name, annotation = parameter.name, parameter.annotation
+        if annotation is parameter.empty:
+            annotation = str
+        default = MISSING if parameter.default is parameter.empty else parameter.default
+        try:
+            argument = route_argument(name, annotation, default, type_name(annotation))
+        except TypeError as exc:
+            self._problem(f"argument {name!r} (a route parameter, {self._http_trigger.where}): {exc}")
+            return
+        self.http_arguments.append((name, argument))
+        self.decoders.append((name, route_decoder(self._http_trigger.name, argument)))
 
     def _check_unmatched(self, binding: Binding, returns: Any) -> None:
         if binding.name == RETURN or binding.is_http_output:
@@ -241,15 +317,20 @@ def with_cardinality(binding: Binding, handler: Handler) -> Binding:
     return replace(binding, cardinality="many") if is_list else binding
 
 
+def http_argument(annotation: Any) -> Argument:
+    """What an annotation makes of an http request. Raises TypeError for a type that msgspec cannot decode."""
+    if (typing.get_origin(annotation) or annotation) is Request:
+        (body_type,) = typing.get_args(annotation) or (Any,)
+        return request_argument(body_type, type_name(body_type))
+    return body_conversion(annotation, type_name(annotation))
+
+
 def argument_decoder(binding: Binding, annotation: Any) -> Decoder:
     """The decoder of an input for an annotation. Raises TypeError if the two do not fit."""
     name = binding.name
     origin = typing.get_origin(annotation) or annotation
     if binding.key == "httptrigger":
-        if origin is Request:
-            (body_type,) = typing.get_args(annotation) or (Any,)
-            return request_decoder(name, body_type, type_name(body_type))
-        return body_decoder(name, annotation, type_name(annotation))
+        return http_decoder(name, http_argument(annotation))
     if origin is Request:
         raise TypeError("a Request comes from an http trigger only: annotate it with the type of its value")
     is_bytes = binding.key in ALWAYS_BYTES or binding.is_binary

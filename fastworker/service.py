@@ -10,17 +10,21 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from fastworker.answer import Answer, problem
+from fastworker.answer import Answer, Streamed, problem
 from fastworker.app import Function, LoadedApp
+from fastworker.bindings import is_http_only
 from fastworker.board import Board, Seat
 from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_s
-from fastworker.http1 import Request
+from fastworker.http1 import BodyPieces, Request
 from fastworker.interrupt import MainThread, OtherThread
-from fastworker.invoke import Invocation, Rejected, begin, expire, run_async, run_sync
+from fastworker.invoke import CUT, Invocation, Rejected, begin, begin_plain, expire, run_async, run_sync
+from fastworker.outgoing import Outgoing
+from fastworker.plain import Arriving, PlainRequest
+from fastworker.routing import RouteTable
 from fastworker.settings import Settings
 
 ALIVE = Answer(200, b'{"status":"ready"}')
@@ -29,38 +33,64 @@ RETRY_AFTER = ((b"Retry-After", b"1"),)
 # Somebody at a breakpoint has all the time in the world.
 NO_LIMIT_S = 7 * 24 * 3600.0
 ALLOW_POST = ((b"Allow", b"POST"),)
+# The host asks so whether anybody is there (protocol 1.5).
+READINESS = (b"GET", b"HEAD")
+
+
+# A function with nanoseconds to its soft deadline, and from there to the hard one.
+Target = tuple[Function | None, int, int]
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """A request with its function and its deadline. `waited_ms`: how long it lay in its socket."""
+    """A request with its function and its deadline. `waited_ms`: how long it lay in its socket.
+
+    `params` are the route's where plain HTTP comes, and None where an envelope does.
+    """
 
     request: Request
     function: Function | None
     deadline: Deadline
     waited_ms: int
+    params: dict[str, str | None] | None = None
 
     @property
     def id(self) -> str:
         return self.request.invocation_id.decode("latin-1")
 
     @property
+    def name(self) -> bytes:
+        """The function's, or what was asked for instead of one."""
+        if self.params is not None and self.function is not None:
+            return self.function.name.encode()
+        return self.request.target[1:]
+
+    @property
     def limit_s(self) -> float:
         return (self.deadline.soft_ns - self.deadline.sent_ns) / 1e9
+
+
+class Plain(NamedTuple):
+    """The connection's side of an invocation in plain HTTP: its answer, and its body if that is still on its way."""
+
+    outgoing: Outgoing
+    arriving: Arriving | None
 
 
 class Service:
     """The functions of one worker. `in_flight` are the invocations that run beside others."""
 
     def __init__(self, app: LoadedApp, settings: Settings, board: Board, seat: Seat) -> None:
-        self.in_flight: set[asyncio.Future[Answer]] = set()
+        self.in_flight: set[asyncio.Future[Answer | Streamed]] = set()
         self._functions = app.functions
         self._board = board
         self._seat = seat
         # For what is no function: nothing runs, but an answer may have to be given by the supervisor.
-        self._no_route = (None, int(settings.deadline * 1e9), int(settings.grace * 1e9))
+        self._no_route: Target = (None, int(settings.deadline * 1e9), int(settings.grace * 1e9))
         self._main_thread = MainThread()
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="fastworker")
-        self._routes: dict[bytes, tuple[Function | None, int, int]] = {}
+        self._routes: dict[bytes, Target] = {}
+        host = app.host
+        self._plain: RouteTable[Target] = RouteTable("" if host.forwards_by_name else host.route_prefix)
         host_s = app.host.function_timeout_s
         for function in app.functions.values():
             seconds = limit_s(
@@ -72,7 +102,13 @@ class Service:
             if settings.debugpy is not None:
                 seconds = NO_LIMIT_S
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
-            self._routes[b"/" + function.name.encode()] = (function, int(seconds * 1e9), int(grace_s * 1e9))
+            target = (function, int(seconds * 1e9), int(grace_s * 1e9))
+            if host.http_shape == "envelope" or not is_http_only(function.bindings):
+                self._routes[b"/" + function.name.encode()] = target
+            else:
+                route = function.name if host.forwards_by_name else function.route
+                self._plain.add(route, function.trigger.methods, target)
+        self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
     def listen(self) -> None:
         """From now on the supervisor's signal ends an inline handler at its deadline."""
@@ -80,19 +116,43 @@ class Service:
 
     def call(self, request: Request, now_ns: int, waited_ms: int) -> Call:
         """What the request asks for. The clock of its deadline started when the host sent it."""
-        function, limit_ns, grace_ns = self._routes.get(request.target, self._no_route)
+        target, params = self._routes.get(request.target), None
+        if target is None:
+            target, params = self._find_plain(request.method, request.target, request.invocation_id)
+        function, limit_ns, grace_ns = target
         deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, grace_ns)
-        return Call(request, function, deadline, waited_ms)
+        return Call(request, function, deadline, waited_ms, params)
 
-    def answer(self, call: Call, loop: asyncio.AbstractEventLoop) -> "Answer | asyncio.Future[Answer]":
-        """The answer, or a future that is in flight until it has it.
+    def _find_plain(
+        self, method: bytes, target: bytes, invocation_id: bytes
+    ) -> tuple[Target, dict[str, str | None] | None]:
+        """The function whose route fits, if there are such. What the host asks for itself has no invocation id."""
+        path = target.partition(b"?")[0]
+        if not self._plain or (path == b"/" and not invocation_id and method in READINESS):
+            return self._no_route, None
+        return self._plain.find(method.decode("ascii"), path.decode("latin-1")) or (self._no_route, None)
+
+    def _streams_requests(self, app: LoadedApp) -> bool:
+        return app.host.http_shape == "proxy" and any(f.streams_request for f in app.functions.values())
+
+    def _reads_in_pieces(self, method: bytes, target: bytes) -> bool:
+        """Whether the body of such a request is its handler's to read, piece by piece."""
+        if target in self._routes:
+            return False
+        (function, _, _), params = self._find_plain(method, target, b"")
+        return params is not None and function is not None and function.streams_request
+
+    def answer(
+        self, call: Call, loop: asyncio.AbstractEventLoop, plain: Plain | None = None
+    ) -> "Answer | Streamed | asyncio.Future[Answer | Streamed]":
+        """The answer, or a future that is in flight until it has it. `plain` is there if `call.params` are.
 
         A sync handler runs inline, right here; while async ones are in flight in a thread, so that these go on.
         """
         function, deadline = call.function, call.deadline
         if function is None:
             return self._without_function(call.request)
-        if call.request.method != b"POST":
+        if plain is None and call.request.method != b"POST":
             return problem(405, "an invocation comes by POST", function=function.name, headers=ALLOW_POST)
         if self._board.drain_ns and deadline.sent_ns >= self._board.drain_ns:
             return problem(503, "the server is stopping", function=function.name, headers=RETRY_AFTER)
@@ -106,23 +166,23 @@ class Service:
             )
         if function.is_async or self.in_flight:
             try:
-                return self._start(_begin(call), loop)
+                return self._start(_begin(call, plain), loop)
             except Rejected as rejected:
                 return rejected.answer
         self._seat.inline(deadline.soft_ns)
-        answer = self._main_thread.run(deadline.soft_ns, partial(_run, call), partial(_late, call))
+        answer = self._main_thread.run(deadline.soft_ns, partial(_run, call, plain), partial(_late, call, plain))
         self._seat.inline(0)
         return answer
 
     def _without_function(self, request: Request) -> Answer:
         path = request.target.partition(b"?")[0].decode("latin-1")
-        if path == "/" and request.method in (b"GET", b"HEAD"):
+        if path == "/" and request.method in READINESS:
             return ALIVE
         names = ", ".join(sorted(self._functions))
         return problem(404, f"no function at {path!r}; there are: {names}", function=path[1:])
 
-    def _start(self, invocation: Invocation, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Answer]":
-        future: asyncio.Future[Answer]
+    def _start(self, invocation: Invocation, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Answer | Streamed]":
+        future: asyncio.Future[Answer | Streamed]
         interrupt: Callable[[], object]
         if invocation.function.is_async:
             coroutine = run_async(invocation)
@@ -140,33 +200,42 @@ class Service:
         return future
 
 
-def _begin(call: Call) -> Invocation:
+def _begin(call: Call, plain: Plain | None) -> Invocation:
     assert call.function is not None
     traceparent = call.request.traceparent
-    return begin(
-        call.function,
-        call.request.body,
-        invocation_id=call.id,
-        deadline=call.deadline,
-        traceparent=None if traceparent is None else traceparent.decode("latin-1"),
+    trace = None if traceparent is None else traceparent.decode("latin-1")
+    if plain is None:
+        body = call.request.body
+        assert not isinstance(body, BodyPieces)  # reads_in_pieces says so of plain HTTP only
+        return begin(call.function, body, invocation_id=call.id, deadline=call.deadline, traceparent=trace)
+    assert call.params is not None
+    request: PlainRequest[Any] = PlainRequest(call.request, call.params, plain.arriving)
+    return begin_plain(
+        call.function, request, plain.outgoing, invocation_id=call.id, deadline=call.deadline, traceparent=trace
     )
 
 
-def _run(call: Call) -> Answer:
+def _run(call: Call, plain: Plain | None) -> Answer | Streamed:
     try:
-        return run_sync(_begin(call))
+        return run_sync(_begin(call, plain))
     except Rejected as rejected:
         return rejected.answer
 
 
-def _late(call: Call) -> Answer:
+def _late(call: Call, plain: Plain | None) -> Answer | Streamed:
     """The deadline struck outside of the handler, while its request was decoded or its answer was on the way."""
     assert call.function is not None
+    if plain is not None and plain.outgoing.begun:
+        return CUT
     detail = f"the deadline of {call.limit_s:g} s passed while the function ran"
     return problem(504, detail, function=call.function.name, invocation_id=call.id)
 
 
-def _cancel(invocation: Invocation, coroutine: Coroutine[Any, Any, Answer], future: "asyncio.Future[Answer]") -> None:
+def _cancel(
+    invocation: Invocation,
+    coroutine: Coroutine[Any, Any, Answer | Streamed],
+    future: "asyncio.Future[Answer | Streamed]",
+) -> None:
     if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         # Cancelled now, it would never run, and so never answer; its first step is due in this turn of the loop.
         future.get_loop().call_soon(_cancel, invocation, coroutine, future)

@@ -90,6 +90,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     preload: Annotated[bool, option("1 or 0", "import the app once, before workers are forked")] = True
+    http_mode: Annotated[
+        Literal["envelope", "forward", "proxy"] | None,
+        option(
+            "envelope, forward, proxy or auto", "what http-only functions get; auto: as host.json says", word="auto"
+        ),
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         option("debug, info, warning or error", "the least severe record that is written"),

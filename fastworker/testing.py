@@ -17,7 +17,7 @@ from typing import Any, Self
 import orjson
 
 from fastworker import logs
-from fastworker.answer import Answer
+from fastworker.answer import Answer, Streamed
 from fastworker.app import App, assemble
 from fastworker.deadline import deadline_from
 from fastworker.errors import AppLoadError
@@ -127,7 +127,8 @@ class TestClient:
                 raise rejected.error from None
             return InvocationResult(function, rejected.answer)
 
-    def _result(self, invocation: Invocation, answer: Answer) -> InvocationResult:
+    def _result(self, invocation: Invocation, answer: Answer | Streamed) -> InvocationResult:
+        assert isinstance(answer, Answer)  # only plain HTTP streams
         if self._raise_errors and invocation.error is not None and answer.status != 200:
             raise invocation.error
         return InvocationResult(invocation.function, answer)

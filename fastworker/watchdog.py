@@ -14,12 +14,13 @@ import os
 import time
 from collections.abc import Callable
 
-from fastworker.board import Board
+from fastworker.board import Board, Phase
 from fastworker.connections import Connections
 from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log
 from fastworker.orphans import Death
 from fastworker.picture import PICTURE_SIGNAL, PictureFrame
+from fastworker.slow_loop import LOOP_SIGNAL, SLOW_S
 
 SCAN_S = 0.02
 # From the signal that makes a stuck worker write its stack to the kill: it is a C handler that writes.
@@ -40,6 +41,7 @@ class _Watch:
         self.beat = 0
         self.beat_ns = now_ns
         self.warned_ns = 0  # the soft deadline that has been told
+        self.slow_beat = -1  # behind which its loop was found standing
         self.pictured = False
 
 
@@ -94,15 +96,22 @@ class Watchdog:
             self._loop.call_later(
                 max(0, soft_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._signal, slot, watch, SOFT_SIGNAL
             )
-        if row.deadline_ns:
-            if row.deadline_ns - now_ns < SCAN_S * 1e9 and not watch.pictured:
-                watch.pictured = True
-                self._loop.call_later(
-                    max(0, row.deadline_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._picture, slot, watch
-                )
-        elif now_ns - watch.beat_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns:
+        if row.deadline_ns and row.deadline_ns - now_ns < SCAN_S * 1e9 and not watch.pictured:
+            watch.pictured = True
+            self._loop.call_later(max(0, row.deadline_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._picture, slot, watch)
+        still_ns = now_ns - watch.beat_ns
+        if still_ns > SLOW_S * 1e9 and row.deadline_ns and not row.inline_ns and watch.slow_beat != watch.beat:
+            watch.slow_beat = watch.beat
+            self._signal(slot, watch, LOOP_SIGNAL)
+        stalled = still_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns
+        if stalled and not row.inline_ns and not self._runs_user_code(slot):
             log.error("worker.killed", slot=slot, pid=watch.pid, reason="it does not move any more")
             self._kill(slot, Death("its worker did not move any more and was killed"))
+
+    def _runs_user_code(self, slot: int) -> bool:
+        """It may: then the deadlines hold, and not the beats."""
+        rows = (self._board.connection(n) for n in self._connections.open_numbers() if self._board.owner(n) == slot)
+        return any(row.phase is Phase.RUNNING for row in rows)
 
     def _picture(self, slot: int, watch: _Watch) -> None:
         if not self._is_overdue(slot, watch):

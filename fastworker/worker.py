@@ -45,13 +45,17 @@ from fastworker.control import (
 )
 from fastworker.errors import FastworkerError, HookError
 from fastworker.exchange import Conversation, Exchange
+from fastworker.http1 import HTTP1Connection
 from fastworker.inherited import Inherited
 from fastworker.logs import inherit_invocation_in_threads, log, log_into_invocations_directly, write_traceback
 from fastworker.service import Service
 from fastworker.settings import Settings
+from fastworker.slow_loop import SlowLoop
 
 # An idle worker hears its control socket this often; nothing there is urgent (the board carries what is).
 IDLE_S = 0.25
+# In uvloop its turns are watched more closely: user code there holds up others (slow_loop.py).
+TURN_S = 0.05
 # Entering and leaving uvloop costs about 30 us, so it is left only after it has been quiet for a while.
 LEAVE_S = 0.005
 STOP_HOOKS_S = 10.0
@@ -80,7 +84,7 @@ def main(
             from fastworker import debugger  # noqa: PLC0415 - nobody else pays for it
 
             debugger.listen(settings.debugpy)
-        loaded = app or load_app(settings.app, app_root=settings.app_root)
+        loaded = app or load_app(settings.app, app_root=settings.app_root, http_mode=settings.http_mode)
         worker = Worker(slot, control, inherited, settings, loaded, loop)
         worker.start()
     except FastworkerError as error:
@@ -112,6 +116,7 @@ class Worker:
         self._seat = Seat(inherited.board, slot, os.getpid())
         self._held = Held(inherited.shared)
         self._conversations: dict[int, Conversation] = {}
+        self._slow_loop = SlowLoop(app.root)
         self._service = Service(app, settings, inherited.board, self._seat)
         self._exchange = Exchange(self._service, self._seat, loop, settings.read_timeout, self._let_go)
         self._taken_ns = int((settings.deadline + settings.grace) * 1e9)
@@ -131,6 +136,7 @@ class Worker:
         """
         self._pictures.sit()
         self._service.listen()
+        self._slow_loop.listen()
         signal.signal(signal.SIGTERM, self._on_sigterm)
         inherit_invocation_in_threads()
         log_into_invocations_directly()
@@ -249,7 +255,8 @@ class Worker:
             log.error("connection.refused", number=number, detail="the app has a descriptor of its own there")
             self._control.send(CloseConnection(number, linger=False))
         else:
-            self._conversations[number] = Conversation(number, connection, self._settings.max_body)
+            http = HTTP1Connection(self._settings.max_body, self._service.reads_in_pieces)
+            self._conversations[number] = Conversation(number, connection, http)
 
     def _drop(self, number: int) -> bool:
         """Closes the descriptor here; False if that was done, and told, before."""
@@ -270,10 +277,10 @@ class Worker:
         self._loop.remove_reader(self._control.fileno())
 
     def _turn(self) -> None:
-        """Shows four times a second that the loop still turns."""
+        """Shows that the loop still turns."""
         self._seat.beat()
         self._watch()
-        self._next_turn = self._loop.call_later(IDLE_S, self._turn)
+        self._next_turn = self._loop.call_later(TURN_S, self._turn)
 
     def _watch(self) -> None:
         """Watches the shared epoll from the loop exactly while there is room for another invocation."""

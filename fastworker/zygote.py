@@ -51,7 +51,7 @@ def main(
     if settings.preload:
         me = os.getpid()
         try:
-            app = load_app(settings.app, app_root=settings.app_root)
+            app = load_app(settings.app, app_root=settings.app_root, http_mode=settings.http_mode)
         except FastworkerError as error:
             control.send(AppFailed(error.exit_code, cause_of(error)))
             os._exit(error.exit_code)

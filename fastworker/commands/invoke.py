@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fastworker import logs
+from fastworker.answer import Answer
 from fastworker.app import DEFAULT_FILE, load_app
 from fastworker.bindings import to_json
 from fastworker.deadline import deadline_from
@@ -191,6 +192,7 @@ def _call(planned: PlannedFunction, function: Function, body: bytes) -> Outcome:
         answer = asyncio.run(run_async(invocation)) if planned.is_async else run_sync(invocation)
     except Rejected as rejected:
         answer = rejected.answer
+    assert isinstance(answer, Answer)  # only plain HTTP streams
     kind = "application/json" if answer.status == 200 else "application/problem+json"
     try:
         accepted = answers.accept(answer.status, kind, bytes(answer.body))

@@ -17,7 +17,7 @@ from fastworker.devhost.answers import HttpReply
 from fastworker.devhost.envelope import HttpRequest
 from fastworker.devhost.functions import Function
 from fastworker.devhost.invocations import InvocationError, Invoker, Outcome
-from fastworker.devhost.routing import decoded_path
+from fastworker.routing import decoded_path
 
 HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "host"}

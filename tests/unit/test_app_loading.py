@@ -151,8 +151,10 @@ MISTAKES = [
     ("@app.queue_trigger('job', queue_name='q')\ndef f(job: 'Missing'): ...", 4, "annotations cannot be evaluated"),
     ("@app.event_hub_message_trigger('e', connection='c', event_hub_name='h', cardinality='many')\ndef f(e: str): ...",
      4, r"annotate it list\[str\]"),
-    ("@app.route()\ndef f(req):\n    yield 1", 4, "generator"),
-    ("@app.route()\nasync def f(req):\n    yield 1", 4, "generator"),
+    ("@app.queue_trigger(\"req\", queue_name=\"q\")\ndef f(req):\n    yield 1", 4, "generator"),
+    ("@app.queue_trigger('req', queue_name='q')\nasync def f(req):\n    yield 1", 4, "generator"),
+    ("@app.route('items/{id:what}')\ndef f(req): ...", 4, "no route constraint 'what'"),
+    ("@app.route('items/{id}')\ndef f(req, id: object): ...", 4, "argument 'id' .a route parameter"),
     ("@app.route()\ndef f(req, *args): ...", 4, "variadic positional"),
     ("@app.route()\ndef f(req, a: fw.Context, b: fw.Context): ...", 4, "both ask for the Context"),
     ("@app.function(deadline=0)\n@app.route()\ndef f(req): ...", 4, "deadline=0"),
@@ -280,23 +282,39 @@ def test_broken_host_json_is_a_problem_with_its_line(write, text, line, message)
 
 
 @pytest.mark.parametrize(
-    ("host", "key"),
+    ("host", "shape", "by_name"),
     [
-        ({"httpWorker": {}}, "httpWorker"),
-        ({"customHandler": {"enableForwardingHttpRequest": True}}, "customHandler.enableForwardingHttpRequest"),
-        ({"customHandler": {"enableProxyingHttpRequest": True}}, "customHandler.enableProxyingHttpRequest"),
+        ({}, "envelope", False),
+        ({"customHandler": {"description": {}}}, "envelope", False),
+        ({"httpWorker": {}}, "forward", True),
+        ({"httpWorker": {}, "customHandler": {}}, "envelope", False),
+        ({"customHandler": {"enableForwardingHttpRequest": True}}, "forward", False),
+        ({"customHandler": {"enableForwardingHttpRequest": True, "enableProxyingHttpRequest": True}}, "proxy", False),
+        ({"configurationProfile": "MCP-custom-handler"}, "proxy", False),
     ],
 )
-def test_function_that_would_get_plain_http_is_refused(write, host, key):
-    """Protocol 1.7; one with another binding gets an envelope all the same."""
+def test_host_json_decides_the_shape_of_http(write, host, shape, by_name):
+    """Protocol 1.6 and 1.7; --http-mode overrides it."""
     write(json.dumps(host), "host.json")
-    (problem,) = problems_of(write(GOOD))
-    assert "'hello' has http bindings only" in problem
-    assert key in problem
-    more = GOOD.replace("@app.route", "@app.queue_output('m', queue_name='q')\n@app.route").replace(
-        "req: fw.Request)", "req: fw.Request, m: fw.Out[str])"
-    )
-    assert load_app(str(write(more, "my_more.py")), app_root=None).functions
+    config = load_app(str(write(GOOD)), app_root=None).host
+    assert (config.http_shape, config.forwards_by_name) == (shape, by_name)
+    for mode in ("envelope", "forward", "proxy"):
+        assert load_app(str(write(GOOD)), app_root=None, http_mode=mode).host.http_shape == mode
+
+
+def test_profile_that_proxies_has_no_prefix(write):
+    """Protocol 1.6."""
+    write('{"configurationProfile": "web-app-custom-handler"}', "host.json")
+    assert load_app(str(write(GOOD)), app_root=None).host.route_prefix == ""
+
+
+def test_route_parameter_that_never_arrives_is_a_problem(write):
+    """Under httpWorker the path is the function's name; an argument with a default can do without."""
+    write('{"httpWorker": {}}', "host.json")
+    text = app_text("@app.route('items/{id}')\ndef item(req: fw.Request, id: int): ...")
+    (problem,) = problems_of(write(text))
+    assert "asks for the route parameter 'id', which never arrives with httpWorker" in problem
+    assert load_app(str(write(text.replace("id: int", "id: int = 1"), "my_one.py")), app_root=None).functions
 
 
 def test_output_with_data_type_binary_is_a_warning(write):

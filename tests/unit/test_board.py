@@ -185,3 +185,14 @@ def test_the_supervisor_releases_what_a_dead_worker_had(shared):
     shared.drain_ns = 12345
     assert [shared.owner(number) for number in NUMBERS] == [0, None, 0, 0, 0]
     assert shared.drain_ns == 12345
+
+
+def test_a_worker_releases_only_a_row_of_its_own(shared):
+    """A connection armed twice has a second owner, whom the first one's end must not hide from the supervisor."""
+    first, second = Seat(shared, 0, pid=1), Seat(shared, 1, pid=2)
+    first.take(FIRST, 1)
+    second.take(FIRST, 2)
+    first.release(FIRST)
+    assert shared.owner(FIRST) == 1
+    second.release(FIRST)
+    assert shared.owner(FIRST) is None

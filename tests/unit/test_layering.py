@@ -10,8 +10,8 @@ NAMES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 DEPENDENCIES = {"httptools", "msgspec", "orjson", "uvloop"}
 # Development tools, imported by nobody that serves.
 TOOLS = {"testing", "simulated_host"}
-# Imported inside of a function, when a flag asks for it.
-OPTIONAL = {"debugger": {"debugpy"}}
+# Imported inside of a function, when a flag or a handler asks for it.
+OPTIONAL = {"debugger": {"debugpy"}, "forms": {"multipart"}}
 
 
 class _Imports(ast.NodeVisitor):

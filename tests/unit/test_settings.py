@@ -39,6 +39,7 @@ TABLE = [
     ("max_requests", None, [("1", 1), ("100000", 100000), ("off", None)], ["0", "-1", "1.5", "auto"]),
     ("max_rss", None, [("512MiB", 512 * MIB), ("off", None)], ["0", "half", "auto", "1.5GB"]),
     ("preload", True, [("0", False), ("1", True)], ["2", "yes", "", "null"]),
+    ("http_mode", None, [("proxy", "proxy"), ("envelope", "envelope"), ("auto", None)], ["raw", ""]),
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
     ("log_format", "text", [("text", "text"), ("json", "json")], ["xml", ""]),
     ("debugpy", None, [("5678", 5678), ("off", None)], ["0", "65536", "1.5", "auto", ""]),

@@ -1,13 +1,16 @@
 """Routes as ASP.NET templates (protocol 6.1), matched ignoring case.
 
-Used by front.py. Rule: pure.
+Used by service.py for functions that get plain HTTP, and by the local host's front.
+Rule: pure, and knows nothing but templates and paths.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 from urllib.parse import unquote
+
+T = TypeVar("T")
 
 GUID: Final = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
@@ -45,6 +48,8 @@ SIMPLE: Final[dict[str, Callable[[str], bool]]] = {
     "nonfile": lambda text: "." not in text.rpartition("/")[2],
 }
 
+WITH_ARGUMENTS: Final = frozenset({"regex", "length", "minlength", "maxlength", "min", "max", "range"})
+
 
 def constraint(text: str) -> Callable[[str], bool]:
     """One `:name` or `:name(arguments)`. Raises RouteError for one that does not exist."""
@@ -54,23 +59,23 @@ def constraint(text: str) -> Callable[[str], bool]:
     name, given = match[1].lower(), match[2]
     if given is None and name in SIMPLE:
         return SIMPLE[name]
+    if name not in WITH_ARGUMENTS and name not in SIMPLE:
+        raise RouteError(f"there is no route constraint {name!r}")
     try:
         if name == "regex":
             pattern = re.compile(given.replace("{{", "{").replace("}}", "}"), re.IGNORECASE)
             return lambda value: pattern.search(value) is not None
         numbers = [int(part) for part in (given or "").split(",")]
-    except (re.error, ValueError, AttributeError):
+    except (re.error, ValueError, AttributeError):  # also of a simple one that was given any
         raise RouteError(f"the constraint {text!r} has the wrong arguments") from None
     low, high = numbers[0], numbers[-1]
     if name == "length":
         return lambda value: low <= len(value) <= high
     if name in ("minlength", "maxlength"):
         return lambda value: len(value) >= low if name == "minlength" else len(value) <= high
-    if name in ("min", "max", "range"):
-        least = low if name != "max" else -(2**63)
-        most = high if name != "min" else 2**63
-        return lambda value: _number(value, least, most)
-    raise RouteError(f"there is no route constraint {name!r}")
+    least = low if name != "max" else -(2**63)
+    most = high if name != "min" else 2**63
+    return lambda value: _number(value, least, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,40 @@ class Route:
         if stars:
             return f"(?P<p{number}>.*)"
         return f"(?P<p{number}>[^/]+)" if alone else f"(?P<p{number}>[^/]+?)"
+
+
+class RouteTable(Generic[T]):
+    """Targets by prefix, route and method; of several routes that fit, the more specific one counts."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix.strip("/")
+        self._rows: list[tuple[Route, frozenset[str], T]] = []
+
+    def add(self, template: str, methods: Collection[str], target: T) -> Route:
+        """`methods` in any case; none means all. Raises RouteError for a template that cannot be understood."""
+        route = Route(template)
+        self._rows.append((route, frozenset(method.upper() for method in methods), target))
+        self._rows.sort(key=lambda row: row[0].order)
+        return route
+
+    def find(self, method: str, raw_path: str) -> tuple[T, dict[str, str | None]] | None:
+        """The target for a path as it stands in the request line, and its parameters.
+
+        A method that is not listed is as good as another path: the host says 404, never 405.
+        """
+        path = decoded_path(raw_path).strip("/")
+        if self._prefix:
+            if not re.match(re.escape(self._prefix) + "(/|$)", path, re.IGNORECASE):
+                return None
+            path = path[len(self._prefix) :]
+        for route, methods, target in self._rows:
+            params = route.match(path)
+            if params is not None and (not methods or method.upper() in methods):
+                return target, params
+        return None
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
 
 
 def decoded_path(raw: str) -> str:

@@ -1,0 +1,73 @@
+"""The body of a request that is read from the connection piece by piece, whenever its handler asks for more.
+
+Made by exchange.py for handlers that stream their request (plan.py tells them); handed out by plain.py.
+Rule: nothing is read that nobody has asked for, so that a client waits for its handler, and not in memory.
+"""
+
+import asyncio
+import select
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from fastworker.http1 import BodyPieces
+
+# An exception that another thread raises in this one waits for the end of a system call.
+SLICE_MS = 100
+
+
+class ArrivingBody:
+    """The pieces of a body, for `for` (waits in place) and `async for`. Each piece is handed out once.
+
+    `read` takes what the connection has: False when that is nothing yet. It raises ClientGoneError, or RequestError
+    for what cannot be the rest of a request.
+    """
+
+    def __init__(
+        self, body: BodyPieces, number: int, read: Callable[[], bool], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._body = body
+        self._number = number
+        self._read = read
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[bytes]:
+        waiter = select.poll()
+        waiter.register(self._number, select.POLLIN)
+        while (piece := self._next()) != b"":
+            if piece is None:
+                waiter.poll(SLICE_MS)
+            else:
+                yield piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (piece := self._next()) != b"":
+            if piece is None:
+                await self._readable()
+            else:
+                yield piece
+
+    def read_all(self) -> bytes:
+        """What has not been handed out yet; waits for it in place."""
+        return b"".join(self)
+
+    def _next(self) -> bytes | None:
+        """The next piece; None if it is still to come, b"" behind the last."""
+        while not self._body.pieces:
+            if self._body.whole:
+                return b""
+            if not self._read():
+                return None
+        return self._body.pieces.popleft()
+
+    async def _readable(self) -> None:
+        ready = self._loop.create_future()
+        self._loop.add_reader(self._number, wake, ready)
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(self._number)
+
+
+def wake(future: "asyncio.Future[None]") -> None:
+    """Sets a future that is still waited for."""
+    if not future.done():
+        future.set_result(None)

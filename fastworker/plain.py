@@ -1,0 +1,185 @@
+"""Plain HTTP: the request of a function that the host forwards or proxies (protocol section 3), and its answer.
+
+Used by invoke.py in place of envelope.py and outputs.py, for functions whose bindings are http only.
+Rule: pure. A handler cannot tell the shapes apart but by what an envelope cannot carry.
+"""
+
+import binascii
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar, cast
+from urllib.parse import parse_qsl
+
+import msgspec
+import orjson
+
+from fastworker.answer import JSON, Answer
+from fastworker.headers import cookie_lines, given_content_type, header_bytes, header_pairs
+from fastworker.http1 import Request as HttpRequest
+from fastworker.jsontext import encode_json
+from fastworker.messages import BodyStream, Headers, HttpData, Request, Response, Values, WholeBody
+from fastworker.outputs import to_bytes
+from fastworker.streams import BYTES, TEXT, EventItems, EventStream, Items, is_stream
+
+T = TypeVar("T")
+
+# They frame the message, or belong to this connection: the server's own business.
+FRAMING: Final = frozenset(
+    {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+# Statuses whose answer has no body by definition.
+BODILESS: Final = frozenset({204, 205, 304})
+# Content types, beside text/*, whose body is text for a handler that asks for no type.
+TEXTUAL: Final = ("json", "xml", "x-www-form-urlencoded", "javascript", "yaml", "graphql")
+
+NO_DATA: Final = HttpData()
+
+
+class PlainRequest(Request[T]):
+    """The client's request as it came; `arriving` is its body where that is read on demand."""
+
+    __slots__ = ("_arriving", "_http", "_params")
+
+    def __init__(self, http: HttpRequest, params: Mapping[str, str | None], arriving: "Arriving | None" = None) -> None:
+        super().__init__("", NO_DATA)
+        self._http = http
+        self._params = params
+        self._arriving = arriving
+
+    @property
+    def method(self) -> str:
+        """Upper case."""
+        return self._http.method.decode("ascii")
+
+    @property
+    def url(self) -> str:
+        """Scheme, host, path and query, as the client sent them to the host as far as the host tells."""
+        headers = self.headers
+        scheme = headers.get("x-forwarded-proto", "http").partition(",")[0].strip()
+        host = (headers.get("x-forwarded-host") or headers.get("host", "")).partition(",")[0].strip()
+        return f"{scheme}://{host}{self._http.target.decode('latin-1')}"
+
+    @property
+    def query(self) -> Values:
+        """Query parameters. The forwarding host joins repeated ones by a comma, the proxying one keeps them."""
+        if self._query is None:
+            lists: dict[str, list[str]] = {}
+            text = self._http.target.partition(b"?")[2].decode("latin-1")
+            for name, value in parse_qsl(text, keep_blank_values=True):
+                lists.setdefault(name, []).append(value)
+            self._query = Values("query parameter", {name: ",".join(v) for name, v in lists.items()}, lists)
+        return self._query
+
+    @property
+    def params(self) -> Values:
+        """Route parameters; an optional one that was not given is left out."""
+        return Values("route parameter", {name: value for name, value in self._params.items() if value is not None})
+
+    @property
+    def headers(self) -> Headers:
+        """Header fields."""
+        if self._headers is None:
+            fields: dict[str, list[str]] = {}
+            for name, value in self._http.headers:
+                fields.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+            self._headers = Headers(fields)
+        return self._headers
+
+    @property
+    def identities(self) -> list[dict[str, Any]]:
+        """The caller as App Service's authentication names it in `X-MS-CLIENT-PRINCIPAL`, in the envelope's form."""
+        header = self.headers.get("x-ms-client-principal")
+        if header is None:
+            return []
+        try:
+            principal = orjson.loads(binascii.a2b_base64(header))
+            claims = [{"Type": claim["typ"], "Value": claim["val"]} for claim in principal["claims"]]
+        except (ValueError, KeyError, TypeError):
+            return []  # whoever wrote it, it was not the platform
+        return [{"AuthenticationType": principal.get("auth_typ"), "IsAuthenticated": True, "Claims": claims}]
+
+    @property
+    def body(self) -> T:
+        """The body as T. For a plain `Request`: JSON if the client says so, text for text types, else bytes.
+
+        None if there is no body. Raises ClientError if it is no JSON.
+        """
+        if self._body is msgspec.UNSET:
+            payload = self._payload_of()
+            kind = self.headers.get("content-type", "text/plain").partition(";")[0].strip().lower()
+            if payload is None:
+                self._body = None
+            elif "json" in kind:
+                self._body = self.json()
+            elif kind.startswith("text/") or kind.endswith(TEXTUAL):
+                self._body = self.text
+            else:
+                self._body = payload
+        return cast("T", self._body)
+
+    def stream(self) -> BodyStream:
+        """The body in pieces, each read when it is asked for."""
+        return self._arriving if self._arriving is not None else WholeBody(self.bytes)
+
+    def _read_payload(self) -> bytes | None:
+        data = self._arriving.read_all() if self._arriving is not None else self._http.body
+        return bytes(cast("bytes", data)) or None
+
+
+class Arriving(BodyStream, Protocol):
+    """A body that is still on its way (arriving.py)."""
+
+    def read_all(self) -> bytes:
+        """What has not been handed out yet; waits for it in place."""
+
+
+class Streaming(msgspec.Struct, frozen=True, gc=False):
+    """An answer whose body is made while it is sent. `source` is an iterator or async iterator.
+
+    `items_for` tells how its items become bytes, given the first of them; `at_once` that the head need not wait for it.
+    """
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    source: Any
+    items_for: Callable[[Any], Items]
+    at_once: bool = False
+    keep_alive_s: float | None = None
+
+
+class FileBody(msgspec.Struct, frozen=True, gc=False):
+    """An answer whose body is a file."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    content_type: bytes
+    path: Path
+
+
+def plain_answer(response: Response) -> Answer | Streaming | FileBody:
+    """The answer for what the handler gave. Raises UnencodableError."""
+    status, body = response.status_code, response.body
+    pairs = [pair for pair in header_pairs(response) if str(pair[0]).lower() not in FRAMING | {"content-type"}]
+    pairs += [("Set-Cookie", line) for line in cookie_lines(response)]
+    headers = header_bytes(pairs, "the response's headers")
+    given = given_content_type(response)
+    kind = _content_type(given)
+    if status in BODILESS:
+        return Answer(status, b"", b"", headers)
+    if body is None:
+        return Answer(status, b"", kind, headers)
+    if isinstance(body, str):
+        return Answer(status, to_bytes(body, "the response's body"), kind or TEXT.encode(), headers)
+    if isinstance(body, bytes | bytearray | memoryview):
+        return Answer(status, body if isinstance(body, bytes) else bytes(body), kind or BYTES.encode(), headers)
+    if isinstance(body, Path):
+        return FileBody(status, headers, kind or BYTES.encode(), body)
+    if isinstance(body, dict | list) or not is_stream(body):
+        return Answer(status, encode_json(body, "the response's body"), kind or JSON, headers)
+    if isinstance(response, EventStream):
+        return Streaming(status, headers, body, lambda _: EventItems(), True, response.keep_alive)
+    return Streaming(status, headers, body, lambda first: Items(given, first))
+
+
+def _content_type(given: str | None) -> bytes:
+    return b"" if given is None else header_bytes([("Content-Type", given)], "the response's content type")[0][1]
