@@ -101,7 +101,11 @@ def _workers(results: Results) -> Iterable[Picture | None]:
 def _faults(results: Results) -> Iterable[Picture | None]:
     for fault, group in _by(results.of("faults"), "fault").items():
         name = f"faults-{fault}"
-        title = {"crash": "While workers crash", "overrun": "While workers overrun"}.get(str(fault), f"Faults: {fault}")
+        title = {
+            "crash": "While workers crash",
+            "overrun": "While workers overrun",
+            "stuck": "While workers hang in C code",
+        }.get(str(fault), f"Faults: {fault}")
         both = bars.pairs_of(group, "p99_ms", _contender, "calm_p99_ms", "without faults")
         yield bars.panels(
             "faults", name, title,
@@ -154,16 +158,16 @@ def _start(results: Results) -> Iterable[Picture | None]:
 
 
 def _stream(results: Results) -> Iterable[Picture | None]:
+    def name(result: Result) -> str:
+        return f"{result.contender}, {result.variant['body']}" if "body" in result.variant else result.contender
+
     group = results.of("stream")
     titles = {
         "first_byte_ms": "Time to the first byte",
         "late_p99_ms": "Each item is late by (p99)",
         "item_us": "Per item",
     }
-    sets = [
-        (f"{title}", words.unit_of(metric), _named([r for r in group if not r.right or r.figure(metric)], metric))
-        for metric, title in titles.items()
-    ]
+    sets = [(f"{title}", words.unit_of(metric), bars.bars_of(group, metric, name)) for metric, title in titles.items()]
     yield bars.panels("stream", "stream", "Streaming", SHOWN["stream"].meaning, sets)
 
 

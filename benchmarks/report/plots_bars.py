@@ -83,10 +83,9 @@ def _whisker(axes: Axes, bar: Bar, place: int, end: float) -> None:
     assert bar.figure is not None
     if bar.figure.low != bar.figure.high:
         axes.plot([bar.figure.low, bar.figure.high], [place, place], color="#222222", linewidth=1.3)
-    weight = "bold" if bar.name.startswith(OURS) and not bar.minor else "normal"
-    axes.annotate(
-        bar.text, (end, place), (6, 0), textcoords="offset points", va="center", fontsize=9.5, fontweight=weight
-    )
+    text = axes.annotate(bar.text, (end, place), (6, 0), textcoords="offset points", va="center", fontsize=9.5)
+    text.set_fontweight("bold" if bar.name.startswith(OURS) and not bar.minor else "normal")
+    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.0})  # lines behind it would cross it out
 
 
 def _names(axes: Axes, bars: Sequence[Bar]) -> None:

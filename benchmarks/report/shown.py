@@ -86,7 +86,7 @@ SHOWN: Final = {
     "stream": Shown(
         "Streaming: the first byte, and each item",
         "Late: how long after it was made an item is read, with a pause between items. Per item: the time of each in a "
-        "long answer without pauses.",
+        "long answer without pauses. From async generators, and from ordinary ones (sync).",
         ("first_byte_ms", "late_p50_ms", "late_p99_ms", "item_us"),
     ),
 }

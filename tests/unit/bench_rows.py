@@ -120,7 +120,7 @@ def _processes(number: int, chance: random.Random) -> Iterator[Row]:
         for name, middle in (("fastworker", 260.0), ("uvicorn", 330.0), ("gunicorn+uvicorn", 480.0)):
             first = (middle + extra) * chance.gauss(1, 0.03)
             yield row("start", name, {"app": app}, number, metrics={"first_answer_ms": first})
-    yield failed("stream", "fastworker", "status 404", variant={"pace": "steady"}, round_=number)
-    metrics = {"first_byte_ms": 1.4, "late_p50_ms": 0.2, "late_p99_ms": 0.5}
-    yield row("stream", "uvicorn+fastapi", {"pace": "steady"}, number, metrics=metrics)
-    yield row("stream", "uvicorn+fastapi", {"pace": "full"}, number, metrics={"item_us": 41.0})
+    yield failed("stream", "fastworker", "status 404", variant={"body": "sync"}, round_=number)
+    for body in ("async", "sync"):
+        metrics = {"first_byte_ms": 1.4, "late_p50_ms": 0.2, "late_p99_ms": 0.5, "item_us": 41.0}
+        yield row("stream", "uvicorn+fastapi", {"body": body}, number, metrics=metrics)
