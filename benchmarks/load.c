@@ -5,8 +5,9 @@
  * whatever the server does; when no connection is free, a new one is opened, up to a limit.
  * Rule: nothing is decided about the figures here; every request leaves a record, the failed ones, too.
  *
- * usage: load PORT RECORDS TIMEOUT_S closed IN_FLIGHT WARMUP_S SECONDS ORDER KIND...
- *        load PORT RECORDS TIMEOUT_S open CONNECTIONS PLAN SPIN_US KIND...
+ * usage: load PORT RECORDS TIMEOUT_S START_NS closed IN_FLIGHT WARMUP_S SECONDS ORDER KIND...
+ *        load PORT RECORDS TIMEOUT_S START_NS open CONNECTIONS PLAN SPIN_US KIND...
+ * START_NS is when it all begins, by CLOCK_MONOTONIC, so that several processes begin together; 0 is at once.
  * KIND is REQUEST:ANSWER, two files: the whole request, and the body that a right answer has. Instead of the latter,
  * "200" takes any body with that status, "-" any answer at all.
  * ORDER holds a byte per request, the kinds in turn; PLAN a struct planned per request, before which the process polls for
@@ -30,6 +31,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "load_answer.h"
 
 #define SECOND 1000000000LL
 #define MAX_REFUSED_NS (5 * SECOND) /* after so long without anybody listening, there is no server */
@@ -65,12 +68,6 @@ struct connection {
     size_t sent, got, capacity;
     char *data;
     struct record now;
-};
-
-struct answer {
-    int status, closes;
-    const char *body;
-    size_t size, whole;
 };
 
 static struct sockaddr_in server;
@@ -218,57 +215,6 @@ static void begin(struct connection *c, int kind, int64_t intended_ns, int waite
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
-static const char *header(const char *head, const char *end, const char *name) {
-    size_t size = strlen(name);
-    for (const char *line = memmem(head, (size_t)(end - head), "\r\n", 2); line != NULL && line < end;
-         line = memmem(line + 2, (size_t)(end - line), "\r\n", 2))
-        if (strncasecmp(line + 2, name, size) == 0) return line + 2 + size + strspn(line + 2 + size, " \t");
-    return NULL;
-}
-
-/* Joins a chunked body in place. The bytes it took, 0 while more is to come. */
-static size_t join_chunks(char *data, size_t length, size_t *size) {
-    size_t at = 0, joined = 0;
-    /* Nothing is moved before all of it is there. */
-    for (int moving = 0;; at = 0, moving = 1) {
-        for (;;) {
-            char *end = memmem(data + at, length - at, "\r\n", 2);
-            if (end == NULL) return 0;
-            size_t chunk = strtoul(data + at, NULL, 16), from = (size_t)(end - data) + 2;
-            if (length < from + chunk + 2) return 0;
-            if (moving) memmove(data + joined, data + from, chunk), joined += chunk;
-            at = from + chunk + 2;
-            if (chunk == 0) break;
-        }
-        if (moving) break;
-    }
-    *size = joined;
-    return at;
-}
-
-/* 1 a whole answer, 0 more is to come, -1 no HTTP. */
-static int parse(struct connection *c, struct answer *a) {
-    if (c->got < 13) return 0;
-    if (memcmp(c->data, "HTTP/1.", 7) != 0) return -1;
-    const char *end = memmem(c->data, c->got, "\r\n\r\n", 4);
-    if (end == NULL) return 0;
-    a->status = atoi(c->data + 9);
-    const char *value = header(c->data, end, "connection:");
-    a->closes = value != NULL && strncasecmp(value, "close", 5) == 0;
-    size_t head = (size_t)(end - c->data) + 4;
-    a->body = c->data + head;
-    value = header(c->data, end, "content-length:");
-    if (value != NULL) {
-        a->size = (size_t)strtoul(value, NULL, 10);
-        a->whole = head + a->size;
-        return c->got >= a->whole;
-    }
-    if (header(c->data, end, "transfer-encoding:") == NULL) return -1;
-    size_t took = join_chunks(c->data + head, c->got - head, &a->size);
-    a->whole = head + took;
-    return took > 0;
-}
-
 static int judge(const struct connection *c, const struct answer *a) {
     const struct kind *k = &kinds[c->now.kind];
     if (k->any_status) return RIGHT;
@@ -301,7 +247,7 @@ static void receive(struct connection *c) {
     }
     c->got += (size_t)n;
     struct answer a;
-    int whole = parse(c, &a);
+    int whole = parse_answer(c->data, c->got, &a);
     if (whole == 0) return;
     if (whole < 0 || c->got != a.whole) {
         fail(c, MALFORMED);
@@ -440,30 +386,34 @@ static void write_string(const char *text) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 8) return 2;
-    int open_loop = strcmp(argv[4], "open") == 0;
-    if (argc < (open_loop ? 9 : 10)) return 2;
+    if (argc < 9) return 2;
+    int open_loop = strcmp(argv[5], "open") == 0;
+    if (argc < (open_loop ? 10 : 11)) return 2;
     server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1])),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     timeout_ns = (int64_t)(atof(argv[3]) * (double)SECOND);
-    limit = atoi(argv[5]);
+    limit = atoi(argv[6]);
     prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); /* wake for a planned send at its time, not up to 50 us later */
     if ((epoll = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll");
     size_t length;
-    char *plan = read_file(open_loop ? argv[6] : argv[8], &length);
+    char *plan = read_file(open_loop ? argv[7] : argv[9], &length);
     if (open_loop) length /= sizeof(struct planned);
     if (length == 0 || limit < 1) return 2;
-    int first = open_loop ? 8 : 9;
+    int first = open_loop ? 9 : 10;
     load_kinds(argv + first, argc - first);
     make_room(open_loop ? length : 1 << 16);
 
-    int64_t start = now_ns(), from = start, until = 0;
+    int64_t start = atoll(argv[4]), from, until = 0;
+    struct timespec then = {.tv_sec = start / SECOND, .tv_nsec = start % SECOND};
+    while (start != 0 && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR) continue;
+    if (start == 0) start = now_ns();
+    from = start;
     struct rusage used;
     if (open_loop) {
-        run_open(start, (const struct planned *)plan, length, atoll(argv[7]) * 1000);
+        run_open(start, (const struct planned *)plan, length, atoll(argv[8]) * 1000);
     } else {
-        from = start + (int64_t)(atof(argv[6]) * (double)SECOND);
-        until = from + (int64_t)(atof(argv[7]) * (double)SECOND);
+        from = start + (int64_t)(atof(argv[7]) * (double)SECOND);
+        until = from + (int64_t)(atof(argv[8]) * (double)SECOND);
         order = plan;
         order_length = length;
         run_closed(until);

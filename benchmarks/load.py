@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from benchmarks.calls import Call, WrongAnswerError
 from benchmarks.contenders.interface import cache
 from benchmarks.contenders.running import HOST_VERSION, Running
 from benchmarks.schedule import Arrival
+from fastworker.cpus import usable_cpus
 
 SOURCE: Final = Path(__file__).with_name("load.c")
 RECORD: Final = np.dtype(
@@ -46,6 +48,8 @@ OUTCOMES: Final = (
 CHUNK: Final = 1024
 # As many as the host may have in flight before the open loop has to wait itself.
 CONNECTIONS: Final = 1024
+# Several processes of the load side begin so long after they were started.
+START_TOGETHER_NS: Final = 50_000_000
 # The load side is taken for the limit when it computes for more than this share of a closed loop's time...
 BUSY_SHARE: Final = 0.9
 # ... or when an open loop's requests leave later than planned by this share of the median latency.
@@ -128,7 +132,7 @@ class Outcome:
         counts = Counter(self.records["outcome"].tolist())
         del counts[0]
         if not counts:
-            return None if len(self.records) else "no request was sent"
+            return None if self.per_second else f"no answer came in the measured time, of {len(self.records)} requests"
         told = ", ".join(f"{count} x {OUTCOMES[outcome]}" for outcome, count in sorted(counts.items()))
         first = f"; the first: {self.first_wrong[:300]!r}" if self.first_wrong else ""
         return f"{told} of {len(self.records)} requests{first}"
@@ -172,13 +176,18 @@ def closed_loop(
     warmup: float = 0.2,
     order: Sequence[int] = (0,),
     timeout: float = 30.0,
+    processes: int = 1,
 ) -> Outcome:
-    """`in_flight` requests at any time, the kinds in that order, over and over; all times in seconds."""
+    """`in_flight` requests at any time, the kinds in that order, over and over; all times in seconds.
+
+    Sent by so many `processes` of the load side, each with its part of what is in flight.
+    """
     with _folder() as folder:
         folder.joinpath("order").write_bytes(bytes(order))
-        loop = ["closed", str(in_flight), f"{warmup:g}", f"{seconds:g}", str(folder / "order")]
-        settings = {"loop": "closed", "in_flight": in_flight, "seconds": seconds}
-        return _run(server, kinds, folder, loop, timeout, warmup_ns=None, settings=settings)
+        window = [f"{warmup:g}", f"{seconds:g}", str(folder / "order")]
+        loops = [["closed", str(part), *window] for part in parts(in_flight, processes)]
+        settings = {"loop": "closed", "in_flight": in_flight, "seconds": seconds, "load_processes": len(loops)}
+        return _run(server, kinds, folder, loops, timeout, warmup_ns=None, settings=settings)
 
 
 def open_loop(
@@ -200,7 +209,28 @@ def open_loop(
         np.array(plan, dtype="<i8").tofile(folder / "plan")
         loop = ["open", str(connections), str(folder / "plan"), str(spin_us)]
         settings = {"loop": "open", "requests": len(plan), "connections": connections, "load_spin_us": spin_us}
-        return _run(server, kinds, folder, loop, timeout, warmup_ns=round(warmup * 1e9), settings=settings)
+        return _run(server, kinds, folder, [loop], timeout, warmup_ns=round(warmup * 1e9), settings=settings)
+
+
+def saturating(server: Running, kinds: Sequence[Prepared], *, in_flight: int, seconds: float, warmup: float) -> Outcome:
+    """A closed loop with as many processes of the load side as it takes not to be the limit.
+
+    They may have half of the CPUs: beyond that they would only take the server's time, and the outcome says that the
+    load side was the limit.
+    """
+    most = max(1, min(in_flight, usable_cpus() // 2))
+    processes = 1
+    while True:
+        outcome = closed_loop(server, kinds, in_flight=in_flight, seconds=seconds, warmup=warmup, processes=processes)
+        if processes == most or not outcome.load_side()["load_was_limit"]:
+            return outcome
+        processes = min(2 * processes, most)
+
+
+def parts(whole: int, count: int) -> list[int]:
+    """`whole` in at most `count` parts that differ by one at most, none of them empty."""
+    count = min(whole, count)
+    return [whole // count + (1 if index < whole % count else 0) for index in range(count)]
 
 
 @contextlib.contextmanager
@@ -215,30 +245,54 @@ def _run(
     server: Running,
     kinds: Sequence[Prepared],
     folder: Path,
-    loop: list[str],
+    loops: Sequence[list[str]],
     timeout: float,
     *,
     warmup_ns: int | None,
     settings: dict[str, Any],
 ) -> Outcome:
+    """One process per loop, all beginning at the same instant; their records together."""
     specs = [_write_kind(kind, folder / str(index)) for index, kind in enumerate(kinds)]
-    command = [str(binary()), str(server.port), str(folder / "records"), f"{timeout:g}", *loop, *specs]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        raise WrongAnswerError(f"{done.stderr.strip()}; it wrote: {server.last_words()}")
-    if done.returncode != 0:
-        raise LoadSideError(f"the load side ended with {done.returncode}: {done.stderr.strip()}")
-    told = json.loads(done.stdout)
+    start_ns = 0 if len(loops) == 1 else time.monotonic_ns() + START_TOGETHER_NS
+    files = [folder / f"records{index}" for index in range(len(loops))]
+    command = [str(binary()), str(server.port)]
+    processes = [
+        subprocess.Popen(
+            [*command, str(file), f"{timeout:g}", str(start_ns), *loop, *specs],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for file, loop in zip(files, loops, strict=True)
+    ]
+    try:
+        told = [_told(process, server) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    start_ns = min(one["start_ns"] for one in told)
     return Outcome(
         calls=tuple(kind.call for kind in kinds),
-        records=np.fromfile(folder / "records", dtype=RECORD),
-        from_ns=told["from_ns"] if warmup_ns is None else told["start_ns"] + warmup_ns,
-        until_ns=told["until_ns"],
-        cpu_share=told["cpu_s"] / max((told["end_ns"] - told["start_ns"]) / 1e9, 1e-9),
-        opened=told["opened"],
-        first_wrong=told["first_wrong"],
+        records=np.concatenate([np.fromfile(file, dtype=RECORD) for file in files]),
+        from_ns=max(one["from_ns"] for one in told) if warmup_ns is None else start_ns + warmup_ns,
+        until_ns=min(one["until_ns"] for one in told) if warmup_ns is None else max(one["until_ns"] for one in told),
+        cpu_share=max(one["cpu_s"] / max((one["end_ns"] - one["start_ns"]) / 1e9, 1e-9) for one in told),
+        opened=sum(one["opened"] for one in told),
+        first_wrong=next((one["first_wrong"] for one in told if one["first_wrong"]), ""),
         settings=settings,
     )
+
+
+def _told(process: "subprocess.Popen[str]", server: Running) -> dict[str, Any]:
+    """What a process of the load side says of itself at its end."""
+    output, errors = process.communicate()
+    if process.returncode == 3:
+        raise WrongAnswerError(f"{errors.strip()}; it wrote: {server.last_words()}")
+    if process.returncode != 0:
+        raise LoadSideError(f"the load side ended with {process.returncode}: {errors.strip()}")
+    told: dict[str, Any] = json.loads(output)
+    return told
 
 
 def _write_kind(kind: Prepared, path: Path) -> str:

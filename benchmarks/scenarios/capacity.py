@@ -56,7 +56,7 @@ def _measure(
     for in_flight in levels:
         variant: dict[str, Scalar] = {"in_flight": in_flight, "processes": options.processes}
         with attempt(emit, NAME, contender.name, variant, round_):
-            outcome = load.closed_loop(server, [kind], in_flight=in_flight, seconds=seconds, warmup=WARMUP_S)
+            outcome = load.saturating(server, [kind], in_flight=in_flight, seconds=seconds, warmup=WARMUP_S)
             row = measured(NAME, contender, variant, round_, outcome, "us", per_second=outcome.per_second)
             if in_flight == WRK_IN_FLIGHT and contender.name in WRK_CHECKS and wrk.installed():
                 row.metrics["wrk_per_second"] = wrk.per_second(server, kind, in_flight=in_flight, seconds=WRK_S)

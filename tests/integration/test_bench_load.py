@@ -119,6 +119,26 @@ def test_closed_loop_keeps_its_connections_and_records_every_request(tmp_path: P
     assert blank == re.sub(rb"InvocationId: \S+", b"", kinds(server)[0].request)
 
 
+def test_several_processes_are_one_load(tmp_path: Path):
+    """Their parts of what is in flight add up, they begin together, and no id is used twice."""
+    with serving(lambda number: answer(), tmp_path) as (server, running):
+        outcome = load.closed_loop(running, kinds(server), in_flight=5, seconds=0.2, warmup=0, processes=2)
+    outcome.require_right()
+    assert outcome.opened == 5
+    assert len(outcome.records) == len(server.requests)
+    ids = {re.search(rb"InvocationId: (\S+)\r\n", request)[1] for request in server.requests}  # type: ignore[index]
+    assert len(ids) == len(server.requests)
+    assert (outcome.records["sent"] >= outcome.from_ns).all()
+
+
+def test_one_wrong_answer_to_one_of_several_processes_fails_the_run(tmp_path: Path):
+    bad = answer(b"{}")
+    with serving(lambda number: bad if number == 19 else answer(), tmp_path) as (server, running):
+        outcome = load.closed_loop(running, kinds(server), in_flight=2, seconds=0.3, warmup=0, processes=2)
+    with pytest.raises(WrongAnswerError, match=r"1 x wrong body of .*the first: 'HTTP/1\.1 200 OK"):
+        outcome.require_right()
+
+
 def test_a_chunked_answer_is_as_right_as_one_with_a_length(tmp_path: Path):
     """It is put together before it is compared."""
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -77,10 +77,16 @@ def test_only_right_answers_in_the_measured_time_make_throughput():
     assert run.per_second == 1
 
 
-def test_no_requests_are_a_failure():
-    """And not a server without latency."""
-    with pytest.raises(WrongAnswerError, match="no request was sent"):
-        outcome().require_right()
+@pytest.mark.parametrize("records", [[], [request(10, 2 * SECOND)]], ids=["nothing sent", "answered too late"])
+def test_no_answer_in_the_measured_time_is_a_failure(records: list[dict[str, int]]):
+    """And not a throughput of zero, nor a server without latency."""
+    with pytest.raises(WrongAnswerError, match=f"no answer came in the measured time, of {len(records)} requests"):
+        outcome(*records).require_right()
+
+
+@pytest.mark.parametrize(("whole", "count", "wanted"), [(64, 2, [32, 32]), (5, 2, [3, 2]), (1, 4, [1])])
+def test_what_is_in_flight_is_shared_out_whole(whole: int, count: int, wanted: list[int]):
+    assert load.parts(whole, count) == wanted
 
 
 def test_the_load_side_is_the_limit_when_it_has_no_time_left():
