@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -98,6 +99,8 @@ def compare(before: Results, after: Results, resamples: int = RESAMPLES) -> list
             together = tuple(_together(pair[side] for pair in able.values()) for side in (0, 1))
             changes.append(_change("all variants", metric, (together[0], together[1]), share, resamples))
         for key, pair in judged.items():
+            if not any(_has(run, key, metric) for run in (before, after)) and not _failed(after, key):
+                continue  # too few requests for such a percentile, in both
             changes.append(_judge(before, after, key, metric, pair, share / max(1, len(able)), resamples))
     return changes
 
@@ -121,6 +124,8 @@ def run(before: Path, after: Path, console: Console | None = None) -> int:
         console.print(f"Neither run has rows of fastworker's {HOP}; nothing to compare.")
         return EXIT_CANNOT_TELL
     console.print(_table(changes))
+    for note in dict.fromkeys(f"{change.verdict.value}: {change.note}" for change in changes if change.note):
+        console.print(f"  {note}", markup=False)
     code = exit_code(changes)
     console.print(_summary(changes, code))
     return code
@@ -129,6 +134,16 @@ def run(before: Path, after: Path, console: Console | None = None) -> int:
 def _ratios(run: Results, key: Variant, metric: str) -> dict[int, float]:
     result = run.find(HOP, OURS, dict(key))
     return {} if result is None else run.ratios(result, metric, FLOOR)
+
+
+def _has(run: Results, key: Variant, metric: str) -> bool:
+    result = run.find(HOP, OURS, dict(key))
+    return result is not None and result.figure(metric) is not None
+
+
+def _failed(run: Results, key: Variant) -> bool:
+    result = run.find(HOP, OURS, dict(key))
+    return result is not None and bool(result.failures)
 
 
 def _together(variants: Iterable[dict[int, float]]) -> dict[int, float]:
@@ -149,7 +164,7 @@ def _judge(
 ) -> Change:
     was, now = (run.find(HOP, OURS, dict(key)) for run in (before, after))
     known = now or was
-    name = words.variant(known.variant) if known else ""
+    name = words.variant(known.variant, frozenset({"processes"})) if known else ""
     counts = (len(pair[0]), len(pair[1]))
     if now is not None and now.failures:
         return Change(name, metric, Verdict.FAILED, counts, note=f"B: {now.trouble}")
@@ -198,7 +213,8 @@ COLOURS: Final = {
 
 
 def _table(changes: Sequence[Change]) -> Table:
-    table = Table(title="fastworker's hop over the floor's: B beside A", title_justify="left")
+    title = "fastworker's hop over the floor's: B beside A"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("variant", "metric"):
         table.add_column(name)
     for name in ("rounds", "A", "B", "change", "surely between"):
@@ -214,7 +230,7 @@ def _table(changes: Sequence[Change]) -> Table:
             "" if math.isnan(change.after) else f"{change.after:.3f}",
             f"{change.change - 1:+.1%}" if known else "",
             f"{change.low - 1:+.1%} .. {change.high - 1:+.1%}" if known else "",
-            f"[{COLOURS[change.verdict]}]{change.verdict.value}[/]" + (f" ({change.note})" if change.note else ""),
+            f"[{COLOURS[change.verdict]}]{change.verdict.value}[/]",
         )
     return table
 
