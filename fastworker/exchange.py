@@ -224,20 +224,23 @@ class Exchange:
 
     def _receive_piece(self, conversation: Conversation) -> bool:
         """Takes what has arrived of a body, for a handler that asks for it; False if that is nothing yet."""
-        try:
-            data = conversation.socket.recv(BODY_READ_SIZE)
-        except BlockingIOError:
-            return False
-        except OSError:  # reset
-            data = b""
-        if not data:
-            conversation.closing = True
-            raise ClientGoneError("the client went away before the end of its body")
-        for event in conversation.http.receive_data(data):
-            if isinstance(event, Rejection):
-                conversation.closing = conversation.linger = True
-                raise RequestError(event.status, event.detail)
-            conversation.queue.append(event)
+        http = conversation.http
+        if not conversation.queue:  # else what is wrong with the body came along with its head
+            try:
+                data = conversation.socket.recv(BODY_READ_SIZE)
+            except BlockingIOError:
+                return False
+            except OSError:  # reset
+                data = b""
+            if not data:
+                conversation.closing = True
+                raise ClientGoneError("the client went away before the end of its body")
+            conversation.queue.extend(http.receive_data(data))
+        if http.in_pieces and conversation.queue:  # behind the end of the body it would be the next request's
+            rejection = conversation.queue[0]
+            assert isinstance(rejection, Rejection)
+            conversation.closing = conversation.linger = True
+            raise RequestError(rejection.status, rejection.detail)
         return True
 
     def _on_stream(self, conversation: Conversation, ends_with_connection: bool) -> bool:
@@ -271,6 +274,7 @@ class Exchange:
             conversation.number, conversation.written, length, conversation.ends_here, answer.status >= 300
         )
         while not self._write(conversation):
+            self._seat.beat()  # a large answer may keep this loop busy for long
             if self.unfinished or not _ready(conversation.socket, select.POLLOUT):
                 self._wait(conversation, self._on_unread)
                 self._loop.add_writer(conversation.number, self._on_writable, conversation)

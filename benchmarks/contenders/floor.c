@@ -1,6 +1,7 @@
 /* The floor: what a hop costs when nothing is done in it. One thread per connection, blocking reads and writes.
  *
- * Reads a request to its end (by Content-Length, or to the last chunk), answers with the order example's answer.
+ * Reads a request to its end (by Content-Length, or to the last chunk) and answers it: /order with the example's answer,
+ * which is a constant, /echo with the length of the http body inside the envelope, anything else with 404.
  * usage: floor PORT
  */
 #define _GNU_SOURCE
@@ -14,58 +15,105 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char BODY[] =
+static const char ORDER[] =
     "{\"Outputs\":{\"res\":{\"statusCode\":200,\"body\":\"Order complete\"},"
     "\"message\":\"eyJpZCI6MTAwNSwicXVhbnRpdHkiOjE2MDAsImNvbG9yIjoiYmxhY2sifQ==\"},"
     "\"Logs\":[\"INFO: order processed\"],\"ReturnValue\":null}";
-static char answer[1024];
-static size_t answer_length;
 
-/* The length of a whole request at the start of data, or 0 while more is to come. */
-static size_t whole_request(const char *data, size_t length) {
-    const char *end = memmem(data, length, "\r\n\r\n", 4);
-    if (end == NULL) return 0;
-    size_t head = (size_t)(end - data) + 4;
-    for (const char *line = data; line < end; line = (const char *)memmem(line, (size_t)(end - line) + 2, "\r\n", 2) + 2) {
-        if (strncasecmp(line, "content-length:", 15) == 0) {
-            size_t whole = head + (size_t)strtoul(line + 15, NULL, 10);
-            return length >= whole ? whole : 0;
-        }
-        if (strncasecmp(line, "transfer-encoding:", 18) == 0) {
-            const char *last = memmem(data + head - 2, length - head + 2, "\r\n0\r\n\r\n", 7);
-            return last == NULL ? 0 : (size_t)(last - data) + 7;
-        }
+/* A connection's unread bytes, and how far its chunked body has been looked at. */
+struct stream {
+    char *data;
+    size_t length, capacity;
+    size_t chunk;    /* where the next chunk's size line begins; 0 while the head is not there */
+    size_t body_end; /* chunks are moved together as they come: where the body ends so far */
+};
+
+static const char *header(const char *head, const char *end, const char *name) {
+    size_t size = strlen(name);
+    for (const char *line = memmem(head, (size_t)(end - head), "\r\n", 2); line != NULL && line < end;
+         line = memmem(line + 2, (size_t)(end + 2 - line - 2), "\r\n", 2))
+        if (strncasecmp(line + 2, name, size) == 0) return line + 2 + size;
+    return NULL;
+}
+
+/* Joins the chunks that are there whole. 1 after the last one, 0 while more is to come. */
+static int join_chunks(struct stream *s) {
+    for (;;) {
+        char *line = s->data + s->chunk, *end = memmem(line, s->length - s->chunk, "\r\n", 2);
+        if (end == NULL) return 0;
+        size_t size = strtoul(line, NULL, 16), begin = (size_t)(end - s->data) + 2;
+        if (s->length < begin + size + 2) return 0;
+        memmove(s->data + s->body_end, s->data + begin, size);
+        s->body_end += size;
+        s->chunk = begin + size + 2;
+        if (size == 0) return 1;
     }
-    return head;
+}
+
+/* The length of a whole request at the start of the stream, or 0 while more is to come; *body is where its body begins. */
+static size_t whole_request(struct stream *s, size_t *body) {
+    const char *end = memmem(s->data, s->length, "\r\n\r\n", 4);
+    if (end == NULL) return 0;
+    *body = (size_t)(end - s->data) + 4;
+    const char *length = header(s->data, end, "content-length:");
+    if (length != NULL) {
+        s->body_end = *body + (size_t)strtoul(length, NULL, 10);
+        return s->length >= s->body_end ? s->body_end : 0;
+    }
+    if (header(s->data, end, "transfer-encoding:") == NULL) return s->body_end = *body;
+    if (s->chunk == 0) s->chunk = s->body_end = *body;
+    return join_chunks(s) ? s->chunk : 0;
+}
+
+/* The length of the http body: between the quotes of the envelope's member Body, which hold no escapes here. */
+static size_t echoed(const char *body, const char *end) {
+    const char *begin = memmem(body, (size_t)(end - body), "\"Body\":\"", 8);
+    if (begin == NULL) return 0;
+    const char *quote = memchr(begin + 8, '"', (size_t)(end - begin - 8));
+    return quote == NULL ? 0 : (size_t)(quote - begin - 8);
+}
+
+static int answer(int connection, const struct stream *s, size_t body) {
+    char text[128], out[1024];
+    const char *content = ORDER, *status = "200 OK";
+    if (strncmp(s->data, "POST /echo ", 11) == 0) {
+        snprintf(text, sizeof text,
+                 "{\"Outputs\":{\"res\":{\"statusCode\":200,\"body\":\"%zu\"}},\"Logs\":[],\"ReturnValue\":null}",
+                 echoed(s->data + body, s->data + s->body_end));
+        content = text;
+    } else if (strncmp(s->data, "POST /order ", 12) != 0) {
+        content = "{}";
+        status = "404 Not Found";
+    }
+    int size = snprintf(out, sizeof out, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                        status, strlen(content), content);
+    return write(connection, out, (size_t)size) == size;
 }
 
 static void *serve(void *argument) {
     int connection = (int)(long)argument;
-    size_t capacity = 1 << 16, length = 0;
-    char *data = malloc(capacity);
+    struct stream s = {.data = malloc(1 << 16), .capacity = 1 << 16};
     for (;;) {
-        if (length == capacity) data = realloc(data, capacity *= 2);
-        ssize_t got = read(connection, data + length, capacity - length);
+        if (s.length == s.capacity) s.data = realloc(s.data, s.capacity *= 2);
+        ssize_t got = read(connection, s.data + s.length, s.capacity - s.length);
         if (got <= 0) break;
-        length += (size_t)got;
-        size_t whole;
-        while (length > 0 && (whole = whole_request(data, length)) > 0) {
-            if (write(connection, answer, answer_length) != (ssize_t)answer_length) goto end;
-            memmove(data, data + whole, length - whole);
-            length -= whole;
+        s.length += (size_t)got;
+        size_t whole, body;
+        while (s.length > 0 && (whole = whole_request(&s, &body)) > 0) {
+            if (!answer(connection, &s, body)) goto end;
+            memmove(s.data, s.data + whole, s.length - whole);
+            s.length -= whole;
+            s.chunk = s.body_end = 0;
         }
     }
 end:
-    free(data);
+    free(s.data);
     close(connection);
     return NULL;
 }
 
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
-    answer_length = (size_t)snprintf(answer, sizeof answer,
-                                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                                     sizeof BODY - 1, BODY);
     int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1])),

@@ -146,6 +146,11 @@ def lost_file(req: fw.Request) -> fw.Response:
     return fw.Response.file(FILE.with_name("is-not-there"))
 
 
+@app.route("any-file")
+def any_file(req: fw.Request) -> fw.Response:
+    return fw.Response.file(req.query["path"])
+
+
 @app.route("echo", methods=["POST"])
 def echo(req: fw.Request) -> bytes:
     return req.bytes
@@ -215,6 +220,16 @@ async def pieces(req: fw.Request) -> fw.Response:
     return fw.Response(made())
 
 
+@app.route("pieces-sync")
+def pieces_sync(req: fw.Request) -> Iterator[bytes]:
+    try:
+        for _ in range(int(req.query.get("items", "3"))):
+            yield b"x" * int(req.query.get("size", "1000"))
+    except GeneratorExit:
+        note("pieces were closed")
+        raise
+
+
 @app.route("events")
 async def events(req: fw.Request) -> fw.EventStream:
     first = int(req.headers.get("last-event-id", "0")) + 1
@@ -266,6 +281,12 @@ async def upload(req: fw.Request) -> dict[str, int]:
 @app.route("upload-sync", methods=["POST"])
 def upload_sync(req: fw.Request) -> dict[str, int]:
     return {"total": sum(map(len, req.stream()))}
+
+
+@app.route("upload-late", methods=["POST"])
+async def upload_late(req: fw.Request) -> dict[str, int]:
+    await asyncio.sleep(float(req.query.get("pause", "0.5")))
+    return {"total": sum([len(chunk) async for chunk in req.stream()])}
 
 
 @app.route("upload-part", methods=["POST"])

@@ -1,0 +1,152 @@
+"""The invocations that are measured: what the host posts for each, and what a right answer means.
+
+Used by contenders/ (the check before timing) and load.py (the bytes). Rule: an answer is judged by what the host would
+make of it (docs/protocol.md, 4), not by its bytes: contenders may format their JSON as they like.
+"""
+
+import base64
+import binascii
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.functions.work import burn
+
+ORDER_ENVELOPE: Final = Path(__file__).parents[1] / "docs" / "examples" / "order" / "envelope.json"
+
+Answer = dict[str, Any]
+
+
+class WrongAnswerError(Exception):
+    """A contender answered something else than what was asked for."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kind of invocation. `problem` says what is wrong with an answer, or None.
+
+    Under load, answers must have the very bytes of the one that was checked before; not `exact` means that the status
+    will do (answers that tell the time). A `lenient` call is right with any answer at all, of any status: for requests
+    that are meant to fail.
+    """
+
+    name: str
+    function: str
+    envelope: bytes
+    problem: Callable[[Answer], str | None]
+    exact: bool = True
+    lenient: bool = False
+
+    def check(self, status: int, body: bytes) -> None:
+        """Raises WrongAnswerError, naming what came."""
+        if self.lenient:
+            return
+        problem: str | None
+        if status != 200:
+            problem = f"status {status}"
+        else:
+            try:
+                answer = json.loads(body)
+                problem = self.problem(answer) if isinstance(answer, dict) else "the answer is no object"
+            except ValueError as exc:
+                problem = f"the answer is no JSON: {exc}"
+        if problem is not None:
+            raise WrongAnswerError(f"{self.name}: {problem}; it answered {body[:300]!r}")
+
+
+def order() -> Call:
+    """The documentation's example: an http request becomes a queue message."""
+    envelope = ORDER_ENVELOPE.read_bytes().strip()
+    text = json.loads(envelope)["Data"]["req"]["Body"]
+
+    def problem(answer: Answer) -> str | None:
+        outputs = answer.get("Outputs") or {}
+        if not _is_http(outputs.get("res"), "Order complete"):
+            return "Outputs.res is not 200 'Order complete'"
+        return None if _is_text(outputs.get("message"), text) else "Outputs.message is not the order"
+
+    return Call("order", "order", envelope, problem)
+
+
+def echo(size: int) -> Call:
+    """An http body of `size` bytes, of which the length comes back."""
+    return Call(
+        f"echo {size}",
+        "echo",
+        _http_envelope("echo", "x" * size),
+        lambda answer: (
+            None
+            if _is_http((answer.get("Outputs") or {}).get("res"), str(size))
+            else f"Outputs.res is not 200 with the text '{size}'"
+        ),
+    )
+
+
+def work(ms: float, rounds_per_ms: int) -> Call:
+    """`ms` milliseconds of real work."""
+    return _job("work", ms, burn(ms, rounds_per_ms))
+
+
+def wait(ms: float, rounds_per_ms: int) -> Call:
+    """`ms` milliseconds, half of them waiting."""
+    return _job("wait", ms, burn(ms / 2, rounds_per_ms))
+
+
+def users(function: str, envelope: bytes) -> Call:
+    """A user's own envelope, whose right answer nobody knows here: 200 and an object it must be."""
+    return Call(function, function, envelope, lambda answer: None, exact=False)
+
+
+def _job(function: str, ms: float, digest: bytes) -> Call:
+    wanted = base64.b64encode(digest).decode()
+    return Call(
+        f"{function} {ms:g} ms",
+        function,
+        _envelope(function, {"job": f"{ms:g}"}),
+        lambda answer: None if answer.get("ReturnValue") == wanted else f"ReturnValue is not {wanted!r}",
+    )
+
+
+def _is_http(value: Any, body: str) -> bool:
+    if not isinstance(value, dict):
+        return False
+    members = {name.lower(): member for name, member in value.items()}
+    return str(members.get("statuscode", 200)) == "200" and str(members.get("body")) == body
+
+
+def _is_text(value: Any, text: str) -> bool:
+    """Whether the host would write that text to a queue, re-indented or not."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        with contextlib.suppress(binascii.Error, UnicodeDecodeError):  # no base64: the host takes it as it is
+            value = base64.b64decode(value, validate=True).decode()
+        return bool(value == text or json.loads(value) == json.loads(text))
+    return bool(value == json.loads(text))
+
+
+def _http_envelope(function: str, body: str) -> bytes:
+    """An anonymous POST as the host describes it (protocol 2.4)."""
+    length = str(len(body.encode()))
+    headers = {"Accept": "*/*", "Host": "localhost:7071", "User-Agent": "curl/8.5.0", "Content-Type": "text/plain"}
+    headers["Content-Length"] = length
+    request = {
+        "Url": f"http://localhost:7071/api/{function}",
+        "Method": "POST",
+        "Query": {},
+        "Headers": {name: [value] for name, value in headers.items()},
+        "Params": {},
+        "Identities": [],
+        "Body": body,
+    }
+    return _envelope(function, {"req": request}, {"Query": {}, "Headers": headers})
+
+
+def _envelope(function: str, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> bytes:
+    system = {"MethodName": function, "UtcNow": "2026-01-02T10:00:05.1234567Z"}
+    system["RandGuid"] = "2c0a9d61-6d0e-4c5f-9a54-0b7f4f1c8e10"
+    whole = {"Data": data, "Metadata": {**(metadata or {}), "sys": system}}
+    return json.dumps(whole, separators=(",", ":")).encode()
