@@ -6,8 +6,10 @@ Rule: nothing is read that nobody has asked for, so that a client waits for its 
 
 import asyncio
 import select
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+from fastworker.errors import RequestError
 from fastworker.http1 import BodyPieces
 
 # An exception that another thread raises in this one waits for the end of a system call.
@@ -22,12 +24,22 @@ class ArrivingBody:
     """
 
     def __init__(
-        self, body: BodyPieces, number: int, read: Callable[[], bool], loop: asyncio.AbstractEventLoop
+        self,
+        body: BodyPieces,
+        number: int,
+        read: Callable[[], bool],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        max_body: int,
+        read_timeout_s: float,
     ) -> None:
+        """`max_body` (bytes) and `read_timeout_s` limit a body that is asked for as a whole, as they limit others."""
         self._body = body
         self._number = number
         self._read = read
         self._loop = loop
+        self._max_body = max_body
+        self._read_timeout_s = read_timeout_s
 
     def __iter__(self) -> Iterator[bytes]:
         waiter = select.poll()
@@ -46,8 +58,24 @@ class ArrivingBody:
                 yield piece
 
     def read_all(self) -> bytes:
-        """What has not been handed out yet; waits for it in place."""
-        return b"".join(self)
+        """What has not been handed out yet; waits for it in place.
+
+        Raises RequestError if it is too large (413) or too slow (408).
+        """
+        data = bytearray()
+        until = time.monotonic() + self._read_timeout_s
+        waiter = select.poll()
+        waiter.register(self._number, select.POLLIN)
+        while (piece := self._next()) != b"":
+            if piece is not None:
+                data += piece
+                if len(data) > self._max_body:
+                    raise RequestError(413, f"the body is over the limit of {self._max_body} bytes")
+            elif time.monotonic() < until:
+                waiter.poll(SLICE_MS)
+            else:
+                raise RequestError(408, f"the body was not whole within {self._read_timeout_s:g} s")
+        return bytes(data)
 
     def _next(self) -> bytes | None:
         """The next piece; None if it is still to come, b"" behind the last."""

@@ -219,7 +219,14 @@ class Exchange:
             return Plain(outgoing, None)
         return Plain(
             outgoing,
-            ArrivingBody(body, conversation.number, partial(self._receive_piece, conversation), self._loop),
+            ArrivingBody(
+                body,
+                conversation.number,
+                partial(self._receive_piece, conversation),
+                self._loop,
+                max_body=conversation.http.max_body,
+                read_timeout_s=self._read_timeout_s,
+            ),
         )
 
     def _receive_piece(self, conversation: Conversation) -> bool:
@@ -252,8 +259,10 @@ class Exchange:
     def _after_stream(self, conversation: Conversation, streamed: Streamed) -> bool:
         """Counts it; one that is not complete, or whose request was not read to its end, ends the connection."""
         self._seat.count_served(not streamed.complete)
-        if not streamed.complete or conversation.http.in_pieces:
+        if not streamed.complete:
             conversation.closing = True
+        elif conversation.http.in_pieces:  # what is unread must not reset the connection before all is received
+            conversation.closing = conversation.linger = True
         return True
 
     # -- answering -----------------------------------------------------------------------------------------------

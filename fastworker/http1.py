@@ -68,7 +68,7 @@ class HTTP1Connection:
     """
 
     def __init__(self, max_body: int, in_pieces: Callable[[bytes, bytes], bool] | None = None) -> None:
-        self._max_body = max_body
+        self.max_body = max_body
         self._in_pieces = in_pieces
         self._events: list[Request | Rejection] = []
         self._rejection: Rejection | None = None
@@ -149,8 +149,8 @@ class HTTP1Connection:
             self._hand_over(self._pieces)
         else:
             self._body = self._joined()
-            if len(self._body) > self._max_body:
-                self._refuse(413, f"the body is over the limit of {self._max_body} bytes")
+            if len(self._body) > self.max_body:
+                self._refuse(413, f"the body is over the limit of {self.max_body} bytes")
 
     def _joined(self) -> bytes | bytearray:
         """The body so far; in one piece, by far the usual case, it is not copied again."""
@@ -207,8 +207,8 @@ class HTTP1Connection:
             self._traceparent = value
         elif name == b"expect":
             self._continue = value.lower() == b"100-continue"
-        elif name == b"content-length" and int(value) > self._max_body and not self._wants_pieces():
-            self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self._max_body}")
+        elif name == b"content-length" and int(value) > self.max_body and not self._wants_pieces():
+            self._refuse(413, f"the body of {int(value)} bytes is over the limit of {self.max_body}")
             raise _RefusedError
 
     def _wants_pieces(self) -> bool:
@@ -237,8 +237,8 @@ class HTTP1Connection:
             self._pieces.whole = True
         else:
             body = self._joined() if self._chunks else self._body
-            if len(body) > self._max_body:
-                self._refuse(413, f"the body is over the limit of {self._max_body} bytes")
+            if len(body) > self.max_body:
+                self._refuse(413, f"the body is over the limit of {self.max_body} bytes")
                 raise _RefusedError
             self._events.append(self._request(body))
         self._start()

@@ -261,6 +261,8 @@ class Request(Generic[T]):
 
         In proxy mode, and in a handler that calls this itself, each piece is read from the connection when it is
         asked for, so that a body may be larger than memory. Elsewhere the body is here before the handler runs.
+        Whoever could stream and asks for the whole body after all waits for it in place, within the limits of size
+        and time that hold for other bodies.
         """
         return WholeBody(self.bytes)
 

@@ -4,7 +4,9 @@ Used by app.py at load, so that an invocation inspects nothing any more.
 Rule: every mistake is found here, at start-up, and each is reported with file, line and the way to mend it.
 """
 
+import dis
 import inspect
+import itertools
 import math
 import typing
 from collections.abc import Iterable, Sequence
@@ -126,7 +128,7 @@ def make_function(
         encoders={b.name: output_encoder(b) for b in bindings if b.is_output},
         return_to=return_names[0] if return_names else http_output,
         http_output=http_output,
-        streams_request=is_http and not arguments.reads_body and _calls_stream(declaration.handler),
+        streams_request=arguments.request is not None and _calls_stream(declaration.handler, arguments.request),
     ), []
 
 
@@ -156,20 +158,28 @@ def _is_generator(handler: Handler) -> bool:
     return inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
 
 
-def _calls_stream(handler: Handler) -> bool:
-    """Whether the handler's own code has `.stream`: then it starts before the body of its request is whole.
+def _calls_stream(handler: Handler, request: str) -> bool:
+    """Whether the handler's own code has `.stream` of its argument `request`: it starts before that body is whole then.
 
-    Should that be the stream of something else, nothing is lost: whatever else asks for the body waits for it.
+    The `.stream` of something else, as client libraries have one, is none of ours: a body that is waited for in place
+    holds up the worker's loop.
     """
     todo = [getattr(unwrapped(handler), "__code__", None)]
     while todo:
         code = todo.pop()
         if code is None:
             continue
-        if "stream" in code.co_names:
-            return True
+        for before, step in itertools.pairwise(dis.get_instructions(code)):
+            if step.argval == "stream" and step.opname in {"LOAD_ATTR", "LOAD_METHOD"} and _loads(before, request):
+                return True
         todo += [const for const in code.co_consts if inspect.iscode(const)]
     return False
+
+
+def _loads(step: dis.Instruction, name: str) -> bool:
+    """Whether an instruction's last act is to load a local variable, also of the function around."""
+    loaded = step.argval[-1:] if isinstance(step.argval, tuple) else (step.argval,)
+    return step.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) and loaded == (name,)
 
 
 def read_signature(handler: Handler, function_name: str) -> Signature:
@@ -202,7 +212,7 @@ class _Arguments:
         self.http_arguments: list[tuple[str, Argument]] = []
         self.outs: list[str] = []
         self.context_argument: str | None = None
-        self.reads_body = False  # a typed body is whole before its handler runs
+        self.request: str | None = None  # unless its body is typed, and so whole before the handler runs
         self.problems: list[str] = []
         self._prefix = f"{signature.where}: function {function_name!r}"
         by_name = {b.name: b for b in bindings}
@@ -260,7 +270,8 @@ class _Arguments:
                 self.decoders.append((name, argument_decoder(binding, annotation)))
                 if binding.key == "httptrigger":
                     self.http_arguments.append((name, http_argument(annotation)))
-                    self.reads_body = annotation is not Request and annotation != Request[Any]
+                    if annotation is Request or annotation == Request[Any]:
+                        self.request = name
             except TypeError as exc:
                 self._problem(f"argument {name!r} ({binding.type}, {binding.where}): {exc}")
 

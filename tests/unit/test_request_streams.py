@@ -46,6 +46,19 @@ async def another_stream(req: fw.Request[dict[str, int]]) -> None:
 
 
 @app.route()
+async def beside_another_stream(req: fw.Request) -> list[int]:
+    client, first = app.state.client, req
+    async with client.stream("GET", "/"):
+        return [len(first.bytes), len(client.stream.req)]
+
+
+@app.route()
+async def as_an_argument(req: fw.Request) -> int:
+    unlike = [req]
+    return max(*unlike, *[len(chunk) async for chunk in req.stream()])
+
+
+@app.route()
 def body_alone(req: dict[str, int]) -> int:
     return req.stream
 
@@ -57,6 +70,8 @@ def body_alone(req: dict[str, int]) -> int:
         ("in_a_nested_function", True),
         ("elsewhere", False),
         ("another_stream", False),
+        ("beside_another_stream", False),
+        ("as_an_argument", True),
         ("body_alone", False),
     ],
 )
@@ -74,7 +89,7 @@ def arriving_request(*pieces: bytes) -> PlainRequest[Any]:
     loop = asyncio.new_event_loop()
     loop.close()  # nothing here waits
     head = HttpRequest(b"POST", b"/x", [], body, True, b"", None)
-    return PlainRequest(head, {}, ArrivingBody(body, 0, lambda: False, loop))
+    return PlainRequest(head, {}, ArrivingBody(body, 0, lambda: False, loop, max_body=10, read_timeout_s=1))
 
 
 def test_pieces_are_handed_out_once():

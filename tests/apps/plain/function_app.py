@@ -103,6 +103,13 @@ def busy(req: fw.Request) -> str:
     return "done"
 
 
+@app.function(deadline=1.0)
+@app.route("overruns")
+def overruns(req: fw.Request) -> None:
+    while True:
+        pass
+
+
 @app.route("async-busy")
 async def async_busy(req: fw.Request) -> str:
     await asyncio.sleep(0.01)
@@ -294,6 +301,28 @@ async def upload_part(req: fw.Request) -> str:
     async for chunk in req.stream():
         return f"had enough after {len(chunk) > 0}"
     return "nothing"
+
+
+@app.route("upload-part-stream", methods=["POST"])
+async def upload_part_stream(req: fw.Request) -> AsyncIterator[str]:
+    async for chunk in req.stream():
+        yield f"had enough after {len(chunk) > 0}"
+        return
+
+
+@app.route("upload-either", methods=["POST"])
+async def upload_either(req: fw.Request) -> dict[str, int]:
+    """Could stream, and asks for the whole body."""
+    if "stream" in req.query:
+        return {"total": sum([len(chunk) async for chunk in req.stream()])}
+    return {"total": len(req.bytes)}
+
+
+@app.route("upload-order", methods=["POST"])
+async def upload_order(req: fw.Request[Order]) -> int:
+    """Has the word `stream` in it, and asks for a typed body."""
+    [] if req.body.id else req.stream()
+    return req.body.id
 
 
 @app.route("upload-whole", methods=["POST"])
