@@ -5,12 +5,17 @@ Rule: only `Context.remaining` reads a clock.
 """
 
 import time
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fastworker.deadline import Deadline
 from fastworker.envelope import Metadata, RetryContext
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import typing_extensions
+
+    T = typing_extensions.TypeVar("T", default=Any)  # so that a type checker takes a plain `Result`
+else:
+    T = TypeVar("T")
 
 NO_RETRY = RetryContext()
 

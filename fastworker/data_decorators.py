@@ -6,7 +6,7 @@ Rule: one method per decorator, and nothing in it but the translation into funct
 
 from typing import Any
 
-from fastworker.declarations import STORAGE, DataType, Declarations, Decorator, H, plain_text
+from fastworker.declarations import STORAGE, DataType, Declarations, Decorator, plain_text
 
 
 class DataDecorators(Declarations):
@@ -20,7 +20,7 @@ class DataDecorators(Declarations):
         connection: str = STORAGE,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """The content of a blob; None if there is none (annotate it so)."""
         properties = {"path": path, "connection": connection}
         return self.bind("blob", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -37,7 +37,7 @@ class DataDecorators(Declarations):
         filter: str | None = None,  # noqa: A002 - azure-functions' name
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """One entity of a table, or the list of those that match."""
         return self.bind(
             "table",
@@ -67,7 +67,7 @@ class DataDecorators(Declarations):
         sql_query: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """A document, or the list of those that a query finds."""
         return self.bind(
             "cosmosDB",
@@ -92,7 +92,7 @@ class DataDecorators(Declarations):
         type: str,  # noqa: A002 - azure-functions' name
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """An input of any type; further arguments are its properties."""
         return self.bind(type, "in", arg_name, data_type=data_type, extra=extra)
 
@@ -107,7 +107,7 @@ class DataDecorators(Declarations):
         connection: str = STORAGE,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Messages to an Azure Storage queue; a list is one message per element."""
         properties = {"queueName": queue_name, "connection": connection}
         return self.bind("queue", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -120,7 +120,7 @@ class DataDecorators(Declarations):
         connection: str = STORAGE,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """The content of a blob."""
         properties = {"path": path, "connection": connection}
         return self.bind("blob", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -135,7 +135,7 @@ class DataDecorators(Declarations):
         partition_key: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """An entity of a table, or a list of them."""
         properties = {
             "tableName": table_name,
@@ -154,7 +154,7 @@ class DataDecorators(Declarations):
         data_type: DataType | None = None,
         access_rights: str | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Messages to a Service Bus queue; a list is one message per element."""
         properties = {"queueName": queue_name, "connection": connection, "accessRights": plain_text(access_rights)}
         return self.bind("serviceBus", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -169,7 +169,7 @@ class DataDecorators(Declarations):
         data_type: DataType | None = None,
         access_rights: str | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Messages to a Service Bus topic; a list is one message per element."""
         properties = {
             "topicName": topic_name,
@@ -187,7 +187,7 @@ class DataDecorators(Declarations):
         event_hub_name: str,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Events to an event hub; a list is one event per element."""
         properties = {"eventHubName": event_hub_name, "connection": connection}
         return self.bind("eventHub", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -201,7 +201,7 @@ class DataDecorators(Declarations):
         connection: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Events to an Event Grid topic."""
         properties = {
             "topicEndpointUri": topic_endpoint_uri,
@@ -221,7 +221,7 @@ class DataDecorators(Declarations):
         partition_key: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """A document, or a list of them."""
         return self.bind(
             "cosmosDB",
@@ -245,6 +245,6 @@ class DataDecorators(Declarations):
         type: str,  # noqa: A002 - azure-functions' name
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """An output of any type; further arguments are its properties."""
         return self.bind(type, "out", arg_name, data_type=data_type, extra=extra)

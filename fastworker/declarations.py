@@ -12,13 +12,19 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from fastworker.bindings import Binding, Direction
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
-Decorator = Callable[[H], H]
+
+
+class Decorator(Protocol):
+    """Notes something about a handler and gives it back; generic, so that type checkers keep its signature."""
+
+    def __call__(self, handler: H, /) -> H: ...
+
 
 DataType = Literal["string", "binary", "stream"]
 Cardinality = Literal["one", "many"]
@@ -102,7 +108,7 @@ class Declarations:
         cardinality: str | None = None,
         properties: dict[str, Any] | None = None,
         extra: dict[str, Any] | None = None,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """A decorator that adds one binding. Extra keyword arguments are further members of function.json."""
         members = {name: value for name, value in (properties or {}).items() if value is not None}
         for name, value in (extra or {}).items():

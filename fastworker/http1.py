@@ -73,6 +73,9 @@ class HTTP1Connection:
         self._events: list[Request | Rejection] = []
         self._rejection: Rejection | None = None
         self._fed = 0
+        # Called by httptools for every chunk, and the host makes one of each KiB: a list's own method, no frame.
+        self._chunks: list[bytes] = []
+        self.on_body = self._chunks.append
         self._parser = httptools.HttpRequestParser(self)
         self._start()
 
@@ -84,9 +87,9 @@ class HTTP1Connection:
         self._traceparent: bytes | None = None
         self._headers: Headers = []
         self._fields: Headers = []  # being read: headers, later trailers, which say nothing that anybody asked for
-        self._body: bytes | bytearray = b""
         self._pieces: BodyPieces | None = None
         self._head_bytes = 0
+        self._body: bytes | bytearray = b""  # before `_chunks`, if it did not come in one read
         self._bodiless_bytes = 0  # read since the last piece of the body: trailers, chunk extensions
         self._in_body = False
         self._continue = False
@@ -116,11 +119,8 @@ class HTTP1Connection:
 
     def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Parses `data`; returns what is to be parsed next."""
-        in_body = self._in_body
         self._fed = len(data)
-        if in_body:
-            self._bodiless_bytes += len(data)
-        else:
+        if not self._in_body:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -132,11 +132,42 @@ class HTTP1Connection:
         except httptools.HttpParserError as error:
             self._refuse(400, f"not HTTP/1.1: {error}")
         else:
-            if self.mid_request and not self._in_body and self._head_bytes > HEAD_LIMIT:
+            if self._in_body:
+                self._after_part_of_body(len(data))
+            elif self.mid_request and self._head_bytes > HEAD_LIMIT:
                 self._refuse(431, f"the headers are longer than {HEAD_LIMIT} bytes")
-            elif in_body and self._bodiless_bytes > HEAD_LIMIT:
-                self._refuse(431, f"the trailers or chunk extensions are longer than {HEAD_LIMIT} bytes")
         return b""
+
+    def _after_part_of_body(self, fed: int) -> None:
+        """There is more to come than the `fed` bytes."""
+        if not self._chunks:
+            self._bodiless_bytes += fed
+            if self._bodiless_bytes > HEAD_LIMIT:
+                self._refuse(431, f"the trailers or chunk extensions are longer than {HEAD_LIMIT} bytes")
+            return
+        self._bodiless_bytes = 0
+        if self._pieces is not None:
+            self._hand_over(self._pieces)
+        else:
+            self._body = self._joined()
+            if len(self._body) > self.max_body:
+                self._refuse(413, f"the body is over the limit of {self.max_body} bytes")
+
+    def _joined(self) -> bytes | bytearray:
+        """The body so far; in one piece, by far the usual case, it is not copied again."""
+        chunks = self._chunks
+        body: bytes | bytearray
+        if not self._body:
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        else:
+            body = self._body if isinstance(self._body, bytearray) else bytearray(self._body)
+            body += b"".join(chunks)
+        chunks.clear()
+        return body
+
+    def _hand_over(self, body: BodyPieces) -> None:
+        body.pieces.extend(self._chunks)
+        self._chunks.clear()
 
     def _decline_upgrade(self, rest: bytes | memoryview) -> bytes:
         """The client offers another protocol (Java's HttpClient does so for h2c): go on as if it had not.
@@ -201,27 +232,16 @@ class HTTP1Connection:
             self._pieces = BodyPieces()
             self._events.append(self._request(self._pieces))
 
-    def on_body(self, chunk: bytes) -> None:
-        body = self._body
-        self._bodiless_bytes = 0
-        if self._pieces is not None:
-            self._pieces.pieces.append(chunk)
-            return
-        if not body:
-            self._body = chunk  # by far the usual case: the whole body in one piece, not copied again
-        else:
-            if isinstance(body, bytes):
-                self._body = body = bytearray(body)
-            body += chunk
-        if len(self._body) > self.max_body:
-            self._refuse(413, f"the body is over the limit of {self.max_body} bytes")
-            raise _RefusedError
-
     def on_message_complete(self) -> None:
         if self._pieces is not None:
+            self._hand_over(self._pieces)
             self._pieces.whole = True
         else:
-            self._events.append(self._request(self._body))
+            body = self._joined() if self._chunks else self._body
+            if len(body) > self.max_body:
+                self._refuse(413, f"the body is over the limit of {self.max_body} bytes")
+                raise _RefusedError
+            self._events.append(self._request(body))
         self._start()
 
     def _request(self, body: bytes | bytearray | BodyPieces) -> Request:

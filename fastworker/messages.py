@@ -10,7 +10,7 @@ import builtins
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -30,7 +30,12 @@ from fastworker.envelope import (
 from fastworker.errors import RequestError
 from fastworker.forms import Form, read_form
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    import typing_extensions
+
+    T = typing_extensions.TypeVar("T", default=Any)  # so that a type checker takes a plain `Request`
+else:
+    T = TypeVar("T")
 
 # Of a body that is handed out piece by piece.
 PIECE_SIZE = 256 * 1024

@@ -7,7 +7,7 @@ Rule: one method per decorator, and nothing in it but the translation into funct
 from collections.abc import Iterable
 from typing import Any
 
-from fastworker.declarations import STORAGE, Cardinality, DataType, Declarations, Decorator, H, plain_text
+from fastworker.declarations import STORAGE, Cardinality, DataType, Declarations, Decorator, plain_text
 
 
 class TriggerDecorators(Declarations):
@@ -23,9 +23,9 @@ class TriggerDecorators(Declarations):
         auth_level: str = "function",
         trigger_extra_fields: dict[str, Any] | None = None,
         binding_extra_fields: dict[str, Any] | None = None,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """An http trigger and its http output; `route` defaults to the function's name."""
-        trigger: Decorator[H] = self.bind(
+        trigger: Decorator = self.bind(
             "httpTrigger",
             "in",
             trigger_arg_name,
@@ -36,7 +36,7 @@ class TriggerDecorators(Declarations):
                 **(trigger_extra_fields or {}),
             },
         )
-        output: Decorator[H] = self.bind("http", "out", binding_arg_name, properties=binding_extra_fields)
+        output: Decorator = self.bind("http", "out", binding_arg_name, properties=binding_extra_fields)
         return lambda handler: trigger(output(handler))
 
     def queue_trigger(
@@ -47,7 +47,7 @@ class TriggerDecorators(Declarations):
         connection: str = STORAGE,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Runs for each message of an Azure Storage queue."""
         properties = {"queueName": queue_name, "connection": connection}
         return self.bind("queueTrigger", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -61,7 +61,7 @@ class TriggerDecorators(Declarations):
         source: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Runs for each new or changed blob under `path`."""
         properties = {"path": path, "connection": connection, "source": plain_text(source)}
         return self.bind("blobTrigger", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -75,7 +75,7 @@ class TriggerDecorators(Declarations):
         use_monitor: bool | None = None,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Runs on a schedule: six-field cron, or a time span."""
         properties = {"schedule": schedule, "runOnStartup": run_on_startup, "useMonitor": use_monitor}
         return self.bind("timerTrigger", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
@@ -91,7 +91,7 @@ class TriggerDecorators(Declarations):
         is_sessions_enabled: bool | None = None,
         cardinality: Cardinality | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Runs for each message of a Service Bus queue; for batches if the argument is a `list[...]`."""
         return self.bind(
             "serviceBusTrigger",
@@ -120,7 +120,7 @@ class TriggerDecorators(Declarations):
         is_sessions_enabled: bool | None = None,
         cardinality: Cardinality | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Runs for each message of a Service Bus subscription; for batches if the argument is a `list[...]`."""
         return self.bind(
             "serviceBusTrigger",
@@ -148,7 +148,7 @@ class TriggerDecorators(Declarations):
         cardinality: Cardinality | None = None,
         consumer_group: str | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Runs for events of an event hub; for batches if the argument is a `list[...]`."""
         return self.bind(
             "eventHubTrigger",
@@ -164,7 +164,7 @@ class TriggerDecorators(Declarations):
             extra=extra,
         )
 
-    def event_grid_trigger(self, arg_name: str, *, data_type: DataType | None = None, **extra: Any) -> Decorator[H]:
+    def event_grid_trigger(self, arg_name: str, *, data_type: DataType | None = None, **extra: Any) -> Decorator:
         """Runs for each event of Event Grid."""
         return self.bind("eventGridTrigger", "in", arg_name, data_type=data_type, extra=extra)
 
@@ -181,7 +181,7 @@ class TriggerDecorators(Declarations):
         create_lease_container_if_not_exists: bool | None = None,
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """Runs for changed documents of a container, given as a list."""
         return self.bind(
             "cosmosDBTrigger",
@@ -207,6 +207,6 @@ class TriggerDecorators(Declarations):
         type: str,  # noqa: A002 - azure-functions' name
         data_type: DataType | None = None,
         **extra: Any,
-    ) -> Decorator[H]:
+    ) -> Decorator:
         """A trigger of any type; further arguments are its properties."""
         return self.bind(type, "in", arg_name, data_type=data_type, extra=extra)

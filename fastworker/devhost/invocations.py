@@ -179,9 +179,10 @@ class Invoker:
 
     def _connection_failed(self, error: aiohttp.ClientError) -> str:
         text = str(error) or type(error).__name__
-        if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-            what = getattr(error, "message", "") or text
-            return f"the handler's answer is no HTTP: {shortened(what)}"
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return "the handler's answer broke off before its end"
+        if isinstance(error, aiohttp.ClientResponseError):
+            return f"the handler's answer is no HTTP: {shortened(error.message or text)}"
         return f"no answer from the handler at 127.0.0.1:{self.handler.port}: {shortened(text)}"
 
     # ---- the envelope call ----

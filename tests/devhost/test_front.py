@@ -315,7 +315,7 @@ def test_proxied_answer_that_breaks_off_is_cut(folder: AppFolder) -> None:
             connection.getresponse().read()
         assert raised.value.partial == b"first"
         connection.close()
-        host.says("failed")
+        host.says("the handler's answer broke off")
 
 
 def test_client_of_a_proxied_call_that_goes_away_is_told_to_the_handler(folder: AppFolder) -> None:

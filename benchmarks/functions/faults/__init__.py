@@ -1,0 +1,1 @@
+"""The functions under test, and some that go wrong: crash, overrun, stuck. For `faults` and `deadline`."""

@@ -1,0 +1,1 @@
+"""The empty app with numpy imported. For `start`."""

@@ -1,0 +1,31 @@
+"""What a run found: the terminal's tables, a page and plots, and the comparison of two runs.
+
+`show` and `write` work from a run's rows.jsonl alone, and so on an old run, too: `python -m benchmarks.report DIR`.
+`compare.run` sets two runs beside each other. Rule: nothing here measures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.report import compare, table
+from benchmarks.report.results import Results
+from benchmarks.rows import Row, read
+
+__all__ = ["compare", "show", "write"]
+
+
+def show(rows: Sequence[Row], console: Console) -> None:
+    """The tables of all scenarios, in the terminal."""
+    table.show(Results(rows), console)
+
+
+def write(folder: Path) -> list[Path]:
+    """`report.html` and the PNGs of the run in `folder`, beside its rows.jsonl; what was written. Raises RowsError."""
+    # Only here: matplotlib takes a second to import, and the tables and the comparison do without.
+    from benchmarks.report import page  # noqa: PLC0415
+    from benchmarks.report.pictures import pictures  # noqa: PLC0415
+
+    results = Results(read(folder))
+    return page.write(results, pictures(results), folder)

@@ -1,0 +1,101 @@
+"""What is shown of each scenario: its title, what its figures mean, which metrics, and beside what.
+
+Read by table.py, page.py and the plots. Rule: pure data; a scenario that is not listed is still shown, by its metrics.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.report.results import FLOOR, IDEAL, Result
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One scenario. `ratio` is the metric that is set beside `baseline`'s."""
+
+    title: str
+    meaning: str
+    metrics: tuple[str, ...] = ()
+    ratio: str | None = None
+    baseline: str = FLOOR
+    more_is_better: bool = False
+
+
+SHOWN: Final = {
+    "hop": Shown(
+        "The hop: from the host to the handler and back, no work in it",
+        "Closed loop. Time from the request's first byte to the answer's last, as the host sees it; ratio: p50 over "
+        "the C floor's in the same round.",
+        ("p50_us", "p99_us", "p99_9_us", "per_second"),
+        "p50_us",
+    ),
+    "capacity": Shown(
+        "Capacity: requests per second at saturation",
+        "Closed loop with enough in flight that nobody waits for the load side; ratio: over the C floor's in the same "
+        "round, more is better.",
+        ("per_second", "p50_us", "p99_us"),
+        "per_second",
+        more_is_better=True,
+    ),
+    "cpu": Shown(
+        "CPU-heavy functions under an open load",
+        "Requests are sent at their appointed times whether or not earlier ones are answered, and latency counts from "
+        "that time; ratio: p99 over the ideal's, a central queue before as many servers, same arrivals, same work.",
+        ("mean_ms", "p50_ms", "p99_ms", "p99_9_ms"),
+        "p99_ms",
+        IDEAL,
+    ),
+    "mix": Shown(
+        "Short requests among long ones, on keep-alive connections",
+        "Open load, 95 % short and 5 % long; a short request that lies behind a long one while another worker idles "
+        "pays for it here; ratio: p99 of the short ones over the ideal's.",
+        ("short_p50_ms", "short_p99_ms", "long_p50_ms", "long_p99_ms"),
+        "short_p99_ms",
+        IDEAL,
+    ),
+    "workers": Shown(
+        "How many workers",
+        "Throughput and p99 over FASTWORKER_WORKERS.",
+        ("per_second", "p50_ms", "p99_ms"),
+        more_is_better=True,
+    ),
+    "faults": Shown(
+        "Innocent requests while workers crash or overrun",
+        "A closed loop of short requests, some of which kill their worker or never end. Lost: an innocent request "
+        "whose connection broke or whose answer was not the right one. Calm: the same load before, without faults.",
+        ("lost_per_1000", "lost", "faults", "answered", "p99_ms", "calm_p99_ms"),
+    ),
+    "deadline": Shown(
+        "Deadlines, and a dead worker's replacement",
+        "Soft and hard: how much later than its deadline an overrunning request was answered, seen by the client. "
+        "Replacement: from the answer for a crash to the end of the next request, one worker.",
+        ("median_ms", "max_ms", "min_ms"),
+    ),
+    "memory": Shown(
+        "Memory of an app with numpy and a table of 200 MB",
+        "After the load. Extra: what one more worker adds to the proportional set size of the whole tree. Private: "
+        "what a worker shares with nobody.",
+        ("extra_mb", "private_mb", "pss_mb", "total_mb"),
+    ),
+    "start": Shown(
+        "Start: from exec to the first right answer",
+        "The port is asked until it answers, every few milliseconds.",
+        ("first_answer_ms",),
+    ),
+    "stream": Shown(
+        "Streaming: the first byte, and each item",
+        "Late: how long after it was made an item is read, with a pause between items. Per item: the time of each in a "
+        "long answer without pauses. From async generators, and from ordinary ones (sync).",
+        ("first_byte_ms", "late_p50_ms", "late_p99_ms", "item_us"),
+    ),
+}
+
+
+def shown(scenario: str, results: Sequence[Result]) -> Shown:
+    """What to show of a scenario, with the metrics that its results really have."""
+    known = SHOWN.get(scenario, Shown(scenario, ""))
+    there = list(dict.fromkeys(name for result in results for row in result.right for name in row.metrics))
+    metrics = tuple(name for name in known.metrics if name in there) or tuple(there)
+    ratio = known.ratio if known.ratio in there else None
+    return Shown(known.title, known.meaning, metrics, ratio, known.baseline, known.more_is_better)
