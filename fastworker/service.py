@@ -112,7 +112,7 @@ class Service:
     def call(self, request: Request, now_ns: int, waited_ms: int) -> Call:
         """What the request asks for. The clock of its deadline started when the host sent it."""
         target, params = self._routes.get(request.target), None
-        if target is None:
+        if target is None or (self._plain and _is_clients(request)):
             target, params = self._find_plain(request.method, request.target, request.invocation_id)
         function, name, limit_ns, grace_ns = target
         deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, grace_ns)
@@ -193,6 +193,14 @@ class Service:
         future.add_done_callback(self.in_flight.discard)
         future.add_done_callback(lambda _: timer.cancel())
         return future
+
+
+def _is_clients(request: Request) -> bool:
+    """Whether it is surely no envelope, though its path is a function's name: a client could pass for the host else.
+
+    Without a route prefix a client may ask for any path; the proxying host says on whose behalf it does (protocol 3.2).
+    """
+    return request.method != b"POST" or any(name.lower() == b"x-forwarded-host" for name, _ in request.headers)
 
 
 def _begin(call: Call, plain: Plain | None) -> Invocation:

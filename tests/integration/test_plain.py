@@ -246,6 +246,11 @@ app = fw.App()
 @app.route("{*rest}", auth_level="anonymous")
 def everything(req: fw.Request, rest: str = "") -> str:
     return f"{req.method} {rest}"
+
+@app.queue_trigger("job", queue_name="jobs")
+@app.queue_output("$return", queue_name="done")
+def work(job: str) -> str:
+    return job
 """
 
 
@@ -277,6 +282,17 @@ def test_ready_although_a_route_takes_everything(folder_app: Callable[..., Plain
         assert client.get("/", with_id).text == "GET "
         assert client.get("/a/b").text == "GET a/b"
         assert client.request("POST", "/", b"x").text == "POST "
+
+
+def test_client_cannot_pass_for_the_host(folder_app: Callable[..., PlainClient]) -> None:
+    """Without a prefix a client's path may be a function's name: what was proxied is never taken for an envelope."""
+    with folder_app('{"version": "2.0", "configurationProfile": "web-app-custom-handler"}') as client:
+        body = b'{"Data": {"job": "\\"mine\\""}, "Metadata": {}}'
+        assert "ReturnValue" in client.request("POST", "/work", body).json()
+        proxied = [("X-Forwarded-Host", "app.example")]
+        assert client.request("POST", "/work", body, proxied).text == "POST work"
+        assert client.request("GET", "/work", None, proxied).text == "GET work"
+        assert client.request("PUT", "/work", b"x").text == "PUT work"
 
 
 def test_flag_overrides_host_json(folder_app: Callable[..., PlainClient]) -> None:
