@@ -142,6 +142,7 @@ class Streaming(msgspec.Struct, frozen=True, gc=False):
     """An answer whose body is made while it is sent. `source` is an iterator or async iterator.
 
     `items_for` tells how its items become bytes, given the first of them; `at_once` that the head need not wait for it.
+    `is_typed`: the content type does not depend on it.
     """
 
     status: int
@@ -149,6 +150,7 @@ class Streaming(msgspec.Struct, frozen=True, gc=False):
     source: Any
     items_for: Callable[[Any], Items]
     at_once: bool = False
+    is_typed: bool = True
     keep_alive_s: float | None = None
 
 
@@ -182,8 +184,8 @@ def plain_answer(response: Response) -> Answer | Streaming | FileBody:
     if type(body) in COMMON or not is_stream(body):
         return Answer(status, encode_json(body, "the response's body"), kind or JSON, headers)
     if isinstance(response, EventStream):
-        return Streaming(status, headers, body, lambda _: EventItems(), True, response.keep_alive)
-    return Streaming(status, headers, body, lambda first: Items(given, first))
+        return Streaming(status, headers, body, lambda _: EventItems(), at_once=True, keep_alive_s=response.keep_alive)
+    return Streaming(status, headers, body, lambda first: Items(given, first), is_typed=given is not None)
 
 
 def _content_type(given: str | None) -> bytes:

@@ -106,9 +106,11 @@ def _head(out: Outgoing, body: Streaming, items: Items, *, send: bool = True) ->
 
 
 def _without_items(out: Outgoing, body: Streaming) -> Iterator[bool]:
-    """HEAD: nobody wants the items, so that they are not made."""
+    """HEAD: nobody wants the items, so that they are not made, and a type that the first would tell is not told."""
     if not out.begun:
-        yield from _head(out, body, body.items_for(END))
+        content_type = body.items_for(END).content_type if body.is_typed else ""
+        out.begin(body.status, content_type.encode("latin-1"), body.headers)
+        yield from out.piece(b"")
 
 
 def _file(out: Outgoing, body: FileBody) -> Iterator[bool]:
