@@ -78,6 +78,11 @@ class ConnectionRow(NamedTuple):
     invocation_id: str
     function: str
 
+    @property
+    def is_stream(self) -> bool:
+        """The answer is on its way while user code makes it."""
+        return self.phase is Phase.ANSWERING and self.length == ENDLESS
+
 
 class Board:
     """Shared by every process forked after it was made. Numbers are descriptors from `first_number` on."""

@@ -105,13 +105,14 @@ class Watchdog:
             self._signal(slot, watch, LOOP_SIGNAL)
         stalled = still_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns
         if stalled and not row.inline_ns and not self._runs_user_code(slot):
+            watch.beat_ns = now_ns  # told once: one with much memory takes some scans to die
             log.error("worker.killed", slot=slot, pid=watch.pid, reason="it does not move any more")
             self._kill(slot, Death("its worker did not move any more and was killed"))
 
     def _runs_user_code(self, slot: int) -> bool:
         """It may: then the deadlines hold, and not the beats."""
         rows = (self._board.connection(n) for n in self._connections.open_numbers() if self._board.owner(n) == slot)
-        return any(row.phase is Phase.RUNNING for row in rows)
+        return any(row.phase is Phase.RUNNING or row.is_stream for row in rows)
 
     def _picture(self, slot: int, watch: _Watch) -> None:
         if not self._is_overdue(slot, watch):

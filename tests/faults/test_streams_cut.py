@@ -111,6 +111,22 @@ def test_stream_is_cut_at_its_deadline(server: Server, path: str) -> None:
     line_with(server, path.partition("?")[0].replace("-", "_"), "so its answer is cut")
 
 
+def test_stream_that_computes_on_the_loop_has_until_its_deadline(serve: Serve) -> None:
+    """It holds its worker's loop, and is warned of that; but it is user code that runs, and no worker that is stuck."""
+    server = serve(cwd=APP, app="function_app.py", workers=1, deadline=3, grace=0.5)
+    before = server.workers()
+    with PlainClient(server.port) as client:
+        assert client.get("/api/busy-stream?seconds=2.5").text == "beforeafter"
+        assert server.workers() == before
+        client.send(request_head("GET", "/api/busy-stream?seconds=30"))
+        began = time.monotonic()
+        client.begin()
+        with pytest.raises(TruncatedError):
+            list(client.pieces())
+        assert 3.4 < time.monotonic() - began < 3.5 + 0.5 * PATIENCE
+    assert answers(server)
+
+
 def test_one_stream_is_cut_at_its_deadline_and_others_go_on(serve: Serve) -> None:
     """Async invocations of one worker, each with a deadline of its own."""
     server = serve(cwd=APP, app="function_app.py", workers=1, deadline=1, grace=1)

@@ -73,6 +73,9 @@ def test_a_stream_has_no_length_on_the_board(shared):
     seat.streaming(number, 77, True)
     row = shared.connection(number)
     assert (row.phase, row.before, row.length, row.closing) == (Phase.ANSWERING, 77, board.ENDLESS, True)
+    assert row.is_stream
+    assert not row._replace(length=88).is_stream
+    assert not row._replace(phase=Phase.RUNNING).is_stream
     assert shared.worker(1).deadline_ns == 900
     assert (shared.worker(1).served, shared.worker(1).failed) == (0, 0)
     seat.count_served(False)

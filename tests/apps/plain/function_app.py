@@ -196,6 +196,15 @@ def count(req: fw.Request) -> Iterator[Any]:
         raise
 
 
+@app.route("busy-stream")
+async def busy_stream(req: fw.Request) -> AsyncIterator[str]:
+    yield "before"
+    until = time.monotonic() + float(req.query["seconds"])
+    while time.monotonic() < until:
+        pass
+    yield "after"
+
+
 @app.route("count-async")
 async def count_async(req: fw.Request) -> AsyncIterator[Any]:
     try:
