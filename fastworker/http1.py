@@ -186,6 +186,8 @@ class HTTP1Connection:
         return b"".join((*lines, b"\r\n", rest))
 
     def _refuse(self, status: int, detail: str) -> None:
+        if self._pieces is not None:  # what came before was right, wherever the reads ended
+            self._hand_over(self._pieces)
         self._continue = False
         self._rejection = Rejection(status, detail)
         self._events.append(self._rejection)
