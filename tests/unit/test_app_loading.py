@@ -23,7 +23,10 @@ def _clean_imports(monkeypatch):
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path, monkeypatch):
+    # As in a process of its own: another test's module of that name must not be found instead.
+    monkeypatch.delitem(sys.modules, "function_app", raising=False)
+
     def write_file(text, name="function_app.py"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
