@@ -181,6 +181,39 @@ def test_chunk_that_is_none_ends_an_upload(server: Server, path: str) -> None:
     assert answers(server)
 
 
+def test_sync_streams_in_threads_end_as_they_do_inline(serve: Serve) -> None:
+    """Beside an async invocation: sent, cut at the deadline, ended by the client, waiting for a body that stops."""
+    server = serve(cwd=APP, app="function_app.py", workers=1, deadline=2, grace=1)
+    before = server.workers()
+    with PlainClient(server.port) as napping, PlainClient(server.port) as client:
+        napping.send(request_head("GET", "/api/count-async?items=100&pause=0.01"))
+        napping.begin()
+        assert client.get("/api/count?items=50").body.count(b"\n") == 50
+        assert client.request("POST", "/api/upload-sync", b"x" * 100_000, chunked=True).json()["total"] == 100_000
+        with pytest.raises(TruncatedError) as cut:
+            client.get("/api/spoiled?at=1&how=raise")
+        assert cut.value.body == b'{"n":0}\n'
+        gone = PlainClient(server.port)
+        gone.send(request_head("GET", "/api/count?items=100000&pause=0.01"))
+        gone.begin()
+        gone.reset()
+        wait_for(lambda: "note: count was closed" in server.stdout, "the end of its iterator")
+        assert b"".join(napping.pieces()).count(b"\n") == 100
+    with PlainClient(server.port) as napping, PlainClient(server.port) as client, PlainClient(server.port) as half:
+        napping.send(request_head("GET", "/api/nap?seconds=1.9"))
+        spinning = PlainClient(server.port)
+        spinning.send(request_head("GET", "/api/spoiled?at=1&how=spin"))
+        half.send(whole_request("POST", "/api/upload-sync", b"x" * 100)[:-20])
+        spinning.begin()
+        with pytest.raises(TruncatedError):
+            list(spinning.pieces())
+        spinning.close()
+        assert half.receive("POST").status == 504
+        assert napping.receive().text == "rested"
+        assert client.get("/api/text").status == 200
+    assert server.workers() == before
+
+
 def test_drain_lets_a_stream_end(serve: Serve) -> None:
     """The one in flight goes out whole; exit 0."""
     for path in ("count", "count-async"):
