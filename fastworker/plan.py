@@ -13,6 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from fastworker.arguments import (
+    MISSING,
+    Argument,
+    body_conversion,
+    http_decoder,
+    request_argument,
+    route_argument,
+    route_decoder,
+)
 from fastworker.bindings import FUNCTION_NAME, RETURN, Binding, name_problems
 from fastworker.context import Context, Out, Result
 from fastworker.declarations import Declaration, Handler, place_of, unwrapped
@@ -26,16 +35,7 @@ from fastworker.envelope import (
     conversion,
     text_decoder,
 )
-from fastworker.messages import (
-    MISSING,
-    Argument,
-    Request,
-    body_conversion,
-    http_decoder,
-    request_argument,
-    route_argument,
-    route_decoder,
-)
+from fastworker.messages import Request
 from fastworker.outputs import Encoder, output_encoder
 from fastworker.routing import Route, RouteError
 from fastworker.triggers import MESSAGES, STRUCTS, Message

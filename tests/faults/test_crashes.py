@@ -108,10 +108,11 @@ def test_mixed_crashes_and_overruns_lose_nothing(serve: Serve) -> None:
             assert host.quiet
 
     in_threads(16, client)
-    assert set(answers["segfault"]) == {500}
+    # Any may have waited longer than this deadline behind overrunning ones, but none was lost.
+    assert 500 in answers["segfault"]
+    assert set(answers["segfault"]) <= {500, 504}
     assert set(answers["stubborn"]) == {504}
     assert set(answers["spin"]) == {504}
-    # Innocent ones may have waited longer than this deadline behind overrunning ones, but none was lost.
     assert set(answers["echo"]) <= {200, 504}
     assert answers["echo"].count(200) > 0.95 * len(answers["echo"])
 

@@ -115,7 +115,19 @@ SYSTEM = {"os", "socket", "signal", "asyncio", "time", "select", "threading", "s
 @pytest.mark.parametrize(
     "name",
     [
-        *("answer", "deadline", "envelope", "errors", "forms", "headers", "http1", "jsontext", "messages", "orphans"),
+        *(
+            "answer",
+            "arguments",
+            "deadline",
+            "envelope",
+            "errors",
+            "forms",
+            "headers",
+            "http1",
+            "jsontext",
+            "messages",
+            "orphans",
+        ),
         *("outputs", "plain", "plan", "pool", "routing", "settings", "streams", "triggers"),
     ],
 )
