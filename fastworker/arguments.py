@@ -86,8 +86,8 @@ def _same_request(request: Request[Any]) -> Request[Any]:
 def http_decoder(trigger: str, argument: Argument) -> Decoder:
     """The argument, from the request object that the envelope holds under the trigger's name."""
     if argument is _same_request:
-        return lambda raw, envelope: Request(trigger, read_http(trigger, raw))
-    return lambda raw, envelope: argument(Request(trigger, read_http(trigger, raw)))
+        return lambda value, envelope: Request(trigger, read_http(trigger, value))
+    return lambda value, envelope: argument(Request(trigger, read_http(trigger, value)))
 
 
 def route_decoder(trigger: str, argument: Argument) -> Decoder:

@@ -36,22 +36,38 @@ decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeError, RecursionError, binascii.Error)
 
 
+EMPTY: Final = msgspec.Raw(b"{}")
+
+
 class Envelope(msgspec.Struct):
-    """The request body of an invocation; the values are views into it and stay undecoded until asked for."""
+    """The request body of an invocation. Values are views into it (msgspec.Raw), or what their reader made of them."""
 
-    Data: dict[str, msgspec.Raw]
-    Metadata: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-_decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
+    Data: dict[str, Any]
+    Metadata: msgspec.Raw = EMPTY
 
 
-def read_envelope(body: bytes | bytearray | memoryview) -> Envelope:
-    """The envelope in `body`, which must not change while the invocation lives. Raises RequestError (400)."""
-    try:
-        return _decode_envelope(body)
-    except DECODE_ERRORS as exc:
-        raise wrong("", exc) from None
+EnvelopeReader = Callable[[bytes | bytearray | memoryview], Envelope]
+
+
+def envelope_reader(inputs: Mapping[str, Any]) -> EnvelopeReader:
+    """How a function's envelopes are read, in one pass: its inputs by name, each with the type that it is read as.
+
+    msgspec.Raw leaves a value undecoded until it is asked for; what the function does not know is left out. The
+    reader raises RequestError (400), and the body must not change while the invocation lives.
+    """
+    make: Any = typing.TypedDict
+    data = make("Data", dict(inputs), total=False)
+    fields: list[tuple[str, Any, Any]] = [("Data", data, msgspec.NODEFAULT), ("Metadata", msgspec.Raw, EMPTY)]
+    kind: Any = msgspec.defstruct("Envelope", fields, bases=(Envelope,))
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(body: bytes | bytearray | memoryview) -> Envelope:
+        try:
+            return decode(body)  # type: ignore[no-any-return]
+        except DECODE_ERRORS as exc:
+            raise wrong("", exc) from None
+
+    return read
 
 
 def wrong(where: str, exc: Exception) -> RequestError:

@@ -14,7 +14,7 @@ from fastworker import logs
 from fastworker.answer import Answer, Streamed, problem, problem_body
 from fastworker.context import Context, Out, Result
 from fastworker.deadline import Deadline
-from fastworker.envelope import Metadata, read_envelope
+from fastworker.envelope import Metadata
 from fastworker.errors import ClientGoneError, DeadlineExceeded, RequestError
 from fastworker.jsontext import UnencodableError
 from fastworker.messages import LARGE, ClientError, Response
@@ -79,7 +79,7 @@ def begin(
     """
     invocation = Invocation(function, invocation_id, deadline)
     try:
-        envelope = read_envelope(body)
+        envelope = function.read_envelope(body)
         data, arguments = envelope.Data, invocation.arguments
         for name, decode in function.decoders:
             arguments[name] = decode(data.get(name, ABSENT), envelope)

@@ -64,13 +64,14 @@ decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 decode_identities = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
-def read_http(name: str, raw: msgspec.Raw) -> HttpData:
-    """The request object: an object, or (early hosts) a string with its JSON text. Raises RequestError (400)."""
+# What an http trigger's value is read as: an object, or (early hosts) a string with its JSON text.
+HTTP_VALUE: Any = HttpData | str
+
+
+def read_http(name: str, value: Any) -> HttpData:
+    """The request object. `value` is an HTTP_VALUE, or the null that stands for none. Raises RequestError (400)."""
     try:
-        source: Json = raw
-        if memoryview(raw)[0] == QUOTE:
-            source = decode_str(raw)
-        return _decode_http(source)
+        return value if type(value) is HttpData else _decode_http(value)
     except DECODE_ERRORS as exc:
         raise wrong(f"Data.{name}", exc) from None
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from fastworker.answer import render_head
 from fastworker.arriving import SLICE_MS, wake
@@ -64,7 +64,7 @@ class Outgoing:
             status, content_type, headers, length=length, keep_alive=keep_alive, chunked=self._chunked
         )
 
-    def piece(self, data: bytes) -> Iterator[bool]:
+    def piece(self, data: bytes) -> Generator[bool, None, None]:
         """One piece of the body; none at all sends what is pending."""
         if self.head_only:
             data = b""
@@ -79,7 +79,7 @@ class Outgoing:
             yield from self._write(data)
             yield from self._write(b"\r\n")
 
-    def end(self, data: bytes) -> Iterator[bool]:
+    def end(self, data: bytes) -> Generator[bool, None, None]:
         """The last piece, and what closes the body."""
         self._end_keep_alive()  # a comment behind the end would be the head of another answer
         if self._chunked and not self.head_only:
@@ -88,7 +88,7 @@ class Outgoing:
         else:
             yield from self.piece(data)
 
-    def file(self, fd: int, size: int) -> Iterator[bool]:
+    def file(self, fd: int, size: int) -> Generator[bool, None, None]:
         """A file's first `size` bytes, by the kernel alone. Raises OSError if there are less by now."""
         yield from self._write(b"")
         offset = 0
@@ -104,7 +104,7 @@ class Outgoing:
                 raise OSError("the file became shorter while it was sent")
             offset += sent
 
-    def _write(self, data: bytes) -> Iterator[bool]:
+    def _write(self, data: bytes) -> Generator[bool, None, None]:
         pending, self._pending = self._pending, b""
         self._busy = True
         rest = memoryview(pending + data if pending else data)

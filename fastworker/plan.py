@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import msgspec
+
 from fastworker.arguments import (
     MISSING,
     Argument,
@@ -29,13 +31,15 @@ from fastworker.envelope import (
     Decoder,
     ElementMetadata,
     Envelope,
+    EnvelopeReader,
     Metadata,
     batch_decoder,
     bytes_decoder,
     conversion,
+    envelope_reader,
     text_decoder,
 )
-from fastworker.messages import Request
+from fastworker.messages import HTTP_VALUE, Request
 from fastworker.outputs import Encoder, output_encoder
 from fastworker.routing import Route, RouteError
 from fastworker.triggers import MESSAGES, STRUCTS, Message
@@ -62,6 +66,7 @@ class Function:
     deadline_s: float | None
     bindings: tuple[Binding, ...]
     trigger: Binding
+    read_envelope: EnvelopeReader
     decoders: tuple[tuple[str, Decoder], ...]
     http_arguments: tuple[tuple[str, Argument], ...]
     outs: tuple[str, ...]
@@ -121,6 +126,9 @@ def make_function(
         deadline_s=deadline_s,
         bindings=tuple(bindings),
         trigger=triggers[0],
+        read_envelope=envelope_reader(
+            {b.name: HTTP_VALUE if b.key == "httptrigger" else msgspec.Raw for b in bindings if b.is_input}
+        ),
         decoders=tuple(arguments.decoders),
         http_arguments=tuple(arguments.http_arguments),
         outs=tuple(arguments.outs),

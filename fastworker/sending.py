@@ -6,8 +6,9 @@ blocks run: the client's going away is a GeneratorExit in a generator, or a canc
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 from fastworker.outgoing import Outgoing
@@ -20,9 +21,10 @@ def send(out: Outgoing, body: Streaming | FileBody) -> None:
 
     Raises whatever the source raises, UnencodableError, ClientGoneError, and TypeError for an async source.
     """
-    for is_full in _file(out, body) if isinstance(body, FileBody) else _stream(out, body):
-        if is_full:
-            out.wait()
+    with contextlib.closing(_file(out, body) if isinstance(body, FileBody) else _stream(out, body)) as steps:
+        for is_full in steps:
+            if is_full:
+                out.wait()
 
 
 async def send_async(out: Outgoing, body: Streaming | FileBody) -> None:
@@ -42,7 +44,7 @@ async def send_async(out: Outgoing, body: Streaming | FileBody) -> None:
         out.close()
 
 
-def _stream(out: Outgoing, body: Streaming) -> Iterator[bool]:
+def _stream(out: Outgoing, body: Streaming) -> Generator[bool, None, None]:
     """Yields True when there is no room, and False between two items."""
     if not hasattr(body.source, "__next__"):
         raise TypeError("the body is an async iterator: declare the handler with `async def`")
@@ -88,24 +90,26 @@ async def _stream_async(out: Outgoing, body: Streaming) -> None:
             await _sent(out, out.piece(piece))
             async for item in source:
                 await _sent(out, out.piece(items.encode(item)))
+                await asyncio.sleep(0)  # a source that never waits must not keep the others from their turn
         await _sent(out, out.end(items.end()))
     finally:
         if hasattr(source, "aclose"):
             await source.aclose()
 
 
-async def _sent(out: Outgoing, steps: Iterator[bool]) -> None:
-    for is_full in steps:
-        await (out.ready() if is_full else asyncio.sleep(0))
+async def _sent(out: Outgoing, steps: Generator[bool, None, None]) -> None:
+    with contextlib.closing(steps):
+        for is_full in steps:
+            await (out.ready() if is_full else asyncio.sleep(0))
 
 
-def _head(out: Outgoing, body: Streaming, items: Items, *, send: bool = True) -> Iterator[bool]:
+def _head(out: Outgoing, body: Streaming, items: Items, *, send: bool = True) -> Generator[bool, None, None]:
     out.begin(body.status, items.content_type.encode("latin-1"), body.headers)
     if send:
         yield from out.piece(b"")
 
 
-def _without_items(out: Outgoing, body: Streaming) -> Iterator[bool]:
+def _without_items(out: Outgoing, body: Streaming) -> Generator[bool, None, None]:
     """HEAD: nobody wants the items, so that they are not made, and a type that the first would tell is not told."""
     if not out.begun:
         content_type = body.items_for(END).content_type if body.is_typed else ""
@@ -113,7 +117,7 @@ def _without_items(out: Outgoing, body: Streaming) -> Iterator[bool]:
         yield from out.piece(b"")
 
 
-def _file(out: Outgoing, body: FileBody) -> Iterator[bool]:
+def _file(out: Outgoing, body: FileBody) -> Generator[bool, None, None]:
     with open(body.path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         out.begin(body.status, body.content_type, body.headers, size)

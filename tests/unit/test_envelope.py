@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastworker.bindings import Binding
-from fastworker.envelope import Metadata, read_envelope
+from fastworker.envelope import Metadata, envelope_reader
 from fastworker.errors import RequestError
 from fastworker.plan import argument_decoder
+
+read_envelope = envelope_reader({"job": msgspec.Raw})
 
 
 class Job(msgspec.Struct):

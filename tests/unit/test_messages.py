@@ -7,10 +7,12 @@ import orjson
 import pytest
 
 from fastworker.bindings import Binding
-from fastworker.envelope import read_envelope
+from fastworker.envelope import envelope_reader
 from fastworker.errors import RequestError
-from fastworker.messages import ClientError, Request
+from fastworker.messages import HTTP_VALUE, ClientError, Request
 from fastworker.plan import argument_decoder
+
+read_envelope = envelope_reader({"req": HTTP_VALUE})
 
 
 class Order(msgspec.Struct):

@@ -9,7 +9,7 @@ import pytest
 
 import fastworker as fw
 from fastworker.bindings import Binding
-from fastworker.envelope import read_envelope
+from fastworker.envelope import envelope_reader
 from fastworker.errors import RequestError
 from fastworker.plan import argument_decoder
 
@@ -22,7 +22,8 @@ class Body(msgspec.Struct):
 
 
 def read(envelope: str, type_: str, annotation: Any, **options: Any) -> Any:
-    got = read_envelope(envelope.encode())
+    names = msgspec.json.decode(envelope)["Data"]
+    got = envelope_reader(dict.fromkeys(names, msgspec.Raw))(envelope.encode())
     (name,) = got.Data
     return argument_decoder(Binding(type_, "in", name, **options), annotation)(got.Data[name], got)
 
