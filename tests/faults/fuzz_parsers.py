@@ -12,7 +12,7 @@ from typing import Any
 import fastworker as fw
 from fastworker.app import App, assemble
 from fastworker.deadline import Deadline
-from fastworker.http1 import HTTP1Connection, Rejection
+from fastworker.http1 import BodyPieces, HTTP1Connection, Rejection, Request
 from fastworker.invoke import Rejected, begin
 
 app = App()
@@ -51,19 +51,30 @@ def check(data: bytes) -> None:
 
 def check_http(data: bytes) -> None:
     """However the bytes are cut, the same requests come out; a refusal is the last event; bodies keep their limit."""
-    whole = HTTP1Connection(MAX_BODY).receive_data(data)
+    whole = HTTP1Connection(MAX_BODY, is_streamed).receive_data(data)
     for event in whole[:-1]:
         assert not isinstance(event, Rejection)
     for event in whole:
-        assert isinstance(event, Rejection) or len(event.body) <= MAX_BODY
+        assert isinstance(event, Rejection) or isinstance(event.body, BodyPieces) or len(event.body) <= MAX_BODY
     cut = len(data) // 2
-    connection = HTTP1Connection(MAX_BODY)
+    connection = HTTP1Connection(MAX_BODY, is_streamed)
     assert kinds(connection.receive_data(data[:cut]) + connection.receive_data(data[cut:])) == kinds(whole)
+
+
+def is_streamed(method: bytes, target: bytes) -> bool:
+    """Some bodies are handed over as they come."""
+    return target.startswith(b"/s")
 
 
 def kinds(events: list[Any]) -> list[Any]:
     """Events, but for what a refusal says: of two mistakes, the one that is read first is told."""
-    return ["refused" if isinstance(event, Rejection) else event for event in events]
+    return ["refused" if isinstance(event, Rejection) else seen(event) for event in events]
+
+
+def seen(request: Request) -> tuple[Any, ...]:
+    body = request.body
+    whole, data = (body.whole, b"".join(body.pieces)) if isinstance(body, BodyPieces) else (True, bytes(body))
+    return request.method, request.target, request.headers, request.keep_alive, whole, data
 
 
 def check_envelope(function: Any, data: bytes) -> None:
