@@ -21,6 +21,7 @@ and arming the connection. Then nobody has the connection and no event will come
 import contextlib
 import enum
 import fcntl
+import itertools
 import os
 import select
 import socket
@@ -56,6 +57,10 @@ def number_range(descriptor_limit: int) -> Range:
 def socket_of(number: int) -> socket.socket:
     """A socket object for a connection's descriptor, without the system calls that guess its family."""
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number)
+
+
+# Descriptors that are sent to a worker that asks for one. More would fill its control socket.
+LENT_AT_ONCE = 32
 
 
 class State(enum.Enum):
@@ -119,9 +124,21 @@ class Connections:
         entry = self._table.get(number)
         return entry.socket if entry is not None and entry.state is State.OPEN else None
 
-    def lend(self, number: int, slot: int) -> None:
-        """The worker in `slot` is being sent the descriptor."""
-        self._table[number].holders.add(slot)
+    def lend(self, wanted: int, slot: int) -> list[int]:
+        """What the worker in `slot` is to be sent now: others that it will want, too, and last the one that it wants.
+
+        Because: a host that opens hundreds of connections at once would cost each worker hundreds of questions. Last,
+        so that a worker that has what it asked for has read all the others, and asks for none of them a second time.
+        """
+        others = (
+            number
+            for number, entry in reversed(self._table.items())
+            if entry.state is State.OPEN and slot not in entry.holders and number != wanted
+        )
+        lent = [*itertools.islice(others, LENT_AT_ONCE - 1), wanted]
+        for number in lent:
+            self._table[number].holders.add(slot)
+        return lent
 
     def arm(self, number: int) -> None:
         """The next request on it may go to any worker."""

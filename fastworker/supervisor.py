@@ -247,8 +247,8 @@ class Supervisor:
                 if self._connections.get(number) is None:
                     worker.control.send(Gone(number))
                 else:
-                    self._connections.lend(number, slot)
-                    worker.control.send(Hold(number), number)
+                    for lent in self._connections.lend(number, slot):
+                        worker.control.send(Hold(lent), lent)
             case Dropped(number):
                 self._connections.dropped(number, slot)
             case CloseConnection(number, linger):

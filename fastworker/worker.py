@@ -238,7 +238,8 @@ class Worker:
             match message:
                 case Hold(number):
                     assert fd is not None
-                    self._wanted = None
+                    if number == self._wanted:
+                        self._wanted = None
                     self._hold(number, fd)
                 case Gone():
                     self._wanted = None

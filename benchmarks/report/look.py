@@ -123,7 +123,7 @@ def legend(figure: Figure, axes: Axes) -> None:
     order = sorted(range(len(labels)), key=lambda n: (not labels[n].startswith(OURS), labels[n] in (FLOOR, IDEAL)))
     figure.legend(
         [handles[n] for n in order], [labels[n] for n in order],
-        loc="outside lower left", ncols=min(5, len(labels)), handlelength=3.2, columnspacing=1.6,
+        loc="outside lower left", ncols=min(4, len(labels)), handlelength=3.2, columnspacing=1.6,
     )  # fmt: skip
 
 

@@ -129,6 +129,24 @@ def test_numbers_run_out_and_come_back(server):
     assert server.connect() == numbers[2]
 
 
+def test_a_worker_that_asks_for_one_connection_gets_others_before_it(server):
+    """It will want them, too; what it holds already it does not get again, and what is closing nobody gets."""
+    numbers = [server.connect() for _ in range(4)]
+    assert server.connections.lend(numbers[1], 0) == [numbers[3], numbers[2], numbers[0], numbers[1]]
+    later = server.connect()
+    server.connections.begin_close(numbers[0])
+    assert server.connections.lend(later, 0) == [later]
+    assert server.connections.lend(later, 1) == [numbers[3], numbers[2], numbers[1], later]
+
+
+def test_what_is_lent_at_once_is_limited(server, monkeypatch):
+    """A control socket has room for so many messages, and no more."""
+    monkeypatch.setattr("fastworker.connections.LENT_AT_ONCE", 2)
+    numbers = [server.connect() for _ in range(4)]
+    assert server.connections.lend(numbers[0], 0) == [numbers[3], numbers[0]]
+    assert server.connections.lend(numbers[1], 0) == [numbers[2], numbers[1]]
+
+
 def test_a_number_is_free_only_when_every_holder_has_dropped_it(server):
     """A worker that still has it open would write into the next connection."""
     number = server.connect()
@@ -161,13 +179,15 @@ def test_the_last_drop_does_not_free_what_is_not_shut_yet(server):
 
 def test_a_dead_worker_holds_nothing_any_more(server):
     """Whatever it held is dropped at once; what others hold stays theirs."""
-    one, two = server.connect(), server.connect()
+    one = server.connect()
     server.connections.lend(one, 0)
-    server.connections.lend(two, 0)
-    server.connections.lend(two, 1)
-    for number in (one, two):
-        server.connections.begin_close(number)
-        server.connections.shut(number)
+    server.connections.begin_close(one)
+    server.connections.shut(one)
+    two = server.connect()
+    for slot in (0, 1):
+        assert server.connections.lend(two, slot) == [two]
+    server.connections.begin_close(two)
+    server.connections.shut(two)
     server.connections.forget_holder(0)
     assert (is_open(one), is_open(two)) == (False, True)
 
