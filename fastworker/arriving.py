@@ -50,12 +50,16 @@ class ArrivingBody:
             else:
                 yield piece
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (piece := self._next()) != b"":
-            if piece is None:
-                await self._readable()
-            else:
-                yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # Itself, and no generator: one that its reader leaves halfway would have to be closed by the loop.
+        return self
+
+    async def __anext__(self) -> bytes:
+        while (piece := self._next()) is None:
+            await self._readable()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
     def read_all(self) -> bytes:
         """What has not been handed out yet; waits for it in place.

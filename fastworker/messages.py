@@ -151,9 +151,20 @@ class WholeBody:
         for start in range(0, len(self._body), PIECE_SIZE):
             yield self._body[start : start + PIECE_SIZE]
 
-    async def __aiter__(self) -> AsyncIterator[builtins.bytes]:
-        for piece in self:
-            yield piece
+    def __aiter__(self) -> AsyncIterator[builtins.bytes]:
+        return _AtOnce(iter(self))
+
+
+class _AtOnce(AsyncIterator[builtins.bytes]):
+    """An iterator as an async one that never waits; a generator that its reader leaves halfway would need a loop."""
+
+    def __init__(self, pieces: Iterator[builtins.bytes]) -> None:
+        self._pieces = pieces
+
+    async def __anext__(self) -> builtins.bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
 
 
 class Request(Generic[T]):
