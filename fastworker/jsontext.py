@@ -19,6 +19,10 @@ import orjson
 DEEPEST: Final = 300
 
 
+# Made once: `isinstance(x, A | B)` makes a union each time, which costs half a microsecond.
+BUFFERS: Final = (bytes, bytearray, memoryview)
+
+
 class UnencodableError(Exception):
     """A value cannot go to the host; the message names the path to it, its type and what is wrong."""
 
@@ -33,6 +37,18 @@ def encode_json(value: Any, place: str) -> bytes:
     if b"null" in text and _has_nan(value):
         _refuse_nan(value, place)
     return text
+
+
+def to_bytes(value: Any, place: str) -> bytes:
+    """What arrives: the UTF-8 of text, bytes as they are, compact JSON of everything else."""
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as exc:
+            raise UnencodableError(f"{place}: the text (of type str) is no Unicode: {exc}") from None
+    if isinstance(value, BUFFERS):
+        return bytes(value)
+    return encode_json(value, place)
 
 
 def _dumps(value: Any) -> bytes:

@@ -16,20 +16,18 @@ import orjson
 from fastworker.answer import PROBLEM
 from fastworker.bindings import RETURN, Binding
 from fastworker.headers import cookie_lines, given_content_type, header_name, header_pairs, header_text
-from fastworker.jsontext import UnencodableError, encode_json
+from fastworker.jsontext import BUFFERS, UnencodableError, encode_json, to_bytes
 from fastworker.messages import Response
-from fastworker.streams import END, EventItems, EventStream, Items, is_stream
+from fastworker.streams import END, JSON, EventItems, EventStream, Items, is_stream
 
 Encoder = Callable[[Any], Any]
 
 # A body and its content type, if one is to be set.
 Body = tuple[str | bytes | None, str | None]
 
-JSON_TYPE: Final = "application/json"
 PROBLEM_TYPE: Final = PROBLEM.decode()
 
-# Tuples made once: `isinstance(x, A | B)` makes a union each time, which costs half a microsecond.
-BUFFERS: Final = (bytes, bytearray, memoryview)
+# Made once: `isinstance(x, A | B)` makes a union each time, which costs half a microsecond.
 SEVERAL: Final = (list, tuple, set, frozenset)
 COMMON: Final = frozenset({str, bytes, dict, list})
 
@@ -228,7 +226,7 @@ def _http_body(response: Response, place: str, *, may_be_bytes: bool = False) ->
         except UnicodeDecodeError:
             return data, content_type
     elif not isinstance(body, str):
-        return encode_json(body, f"{place}.body").decode(), given_content_type(response) or JSON_TYPE
+        return encode_json(body, f"{place}.body").decode(), given_content_type(response) or JSON
     if looks_like_date(body):
         if may_be_bytes:
             return body.encode(), content_type
@@ -280,18 +278,6 @@ def _undated_header(value: Any, place: str) -> str:
 
 
 # ---- forms shared by all -----------------------------------------------------------------------------------
-
-
-def to_bytes(value: Any, place: str) -> bytes:
-    """What arrives: the UTF-8 of text, bytes as they are, compact JSON of everything else."""
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError as exc:
-            raise UnencodableError(f"{place}: the text (of type str) is no Unicode: {exc}") from None
-    if isinstance(value, BUFFERS):
-        return bytes(value)
-    return encode_json(value, place)
 
 
 def base64_fragment(data: bytes) -> orjson.Fragment:

@@ -16,16 +16,17 @@ import orjson
 from fastworker.answer import JSON, Answer
 from fastworker.headers import cookie_lines, given_content_type, header_bytes, header_pairs
 from fastworker.http1 import Request as HttpRequest
-from fastworker.jsontext import encode_json
+from fastworker.jsontext import BUFFERS, encode_json, to_bytes
 from fastworker.messages import BodyStream, Headers, HttpData, Request, Response, Values, WholeBody
-from fastworker.outputs import BUFFERS, COMMON, to_bytes
+from fastworker.outputs import COMMON
 from fastworker.streams import BYTES, TEXT, EventItems, EventStream, Items, is_stream
 
 T = TypeVar("T")
 
-# They frame the message, or belong to this connection: the server's own business.
+# They frame the message, or belong to this connection, the server's own business; the content type has its own place.
 FRAMING: Final = frozenset(
     {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+    | {"content-type"}
 )
 # Statuses whose answer has no body by definition.
 BODILESS: Final = frozenset({204, 205, 304})
@@ -166,7 +167,7 @@ class FileBody(msgspec.Struct, frozen=True, gc=False):
 def plain_answer(response: Response) -> Answer | Streaming | FileBody:
     """The answer for what the handler gave. Raises UnencodableError."""
     status, body = response.status_code, response.body
-    pairs = [pair for pair in header_pairs(response) if str(pair[0]).lower() not in FRAMING | {"content-type"}]
+    pairs = [pair for pair in header_pairs(response) if str(pair[0]).lower() not in FRAMING]
     pairs += [("Set-Cookie", line) for line in cookie_lines(response)]
     headers = header_bytes(pairs, "the response's headers")
     given = given_content_type(response)

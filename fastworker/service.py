@@ -99,7 +99,7 @@ class Service:
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
             target = (function, function.name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
             if host.http_shape == "envelope" or not is_http_only(function.bindings):
-                self._routes[b"/" + function.name.encode()] = target
+                self._routes[b"/" + target[1]] = target
             else:
                 route = function.name if host.forwards_by_name else function.route
                 self._plain.add(route, function.trigger.methods, target)

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from fastworker.jsontext import UnencodableError, encode_json
+from fastworker.headers import header_pairs
+from fastworker.jsontext import BUFFERS, UnencodableError, encode_json, to_bytes
 from fastworker.messages import Response
 
 NDJSON: Final = "application/x-ndjson"
@@ -23,6 +24,8 @@ TEXT: Final = "text/plain; charset=utf-8"
 BYTES: Final = "application/octet-stream"
 JSON: Final = "application/json"
 
+# Items that need no encoding.
+AS_THEY_ARE: Final = (str, *BUFFERS)
 END: Final = object()
 
 
@@ -65,21 +68,17 @@ class EventStream(Response):
             raise ValueError(f"keep_alive is a number of seconds above 0, or None: not {keep_alive}")
         # A cache, or a proxy that collects, would hold the events back.
         own = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]
-        given = list(headers.items() if hasattr(headers, "items") else headers or ())
+        body = events if retry is None else _with_retry(events, retry)
+        super().__init__(body, headers=headers, content_type=EVENTS, cookies=cookies)
+        given = header_pairs(self)
         names = {str(name).lower() for name, _ in given}
-        kept = [pair for pair in own if pair[0].lower() not in names]
-        super().__init__(events, headers=[*given, *kept], content_type=EVENTS, cookies=cookies)
-        self.body = events if retry is None else _with_retry(events, retry)
+        self.headers = [*given, *(pair for pair in own if pair[0].lower() not in names)]
         self.keep_alive = keep_alive
 
 
 def is_stream(body: Any) -> bool:
     """Whether a body is made item by item: an iterator or async iterator (a list is one value)."""
-    return (
-        hasattr(body, "__next__")
-        or hasattr(body, "__anext__")
-        or (hasattr(body, "__aiter__") and not hasattr(body, "__iter__"))
-    )
+    return hasattr(body, "__next__") or (hasattr(body, "__aiter__") and not hasattr(body, "__iter__"))
 
 
 class Items:
@@ -87,7 +86,7 @@ class Items:
 
     def __init__(self, content_type: str | None, first: Any, *, place: str = "the stream") -> None:
         kind = _kind(content_type)
-        as_they_are = isinstance(first, str | bytes | bytearray | memoryview)
+        as_they_are = isinstance(first, AS_THEY_ARE)
         self.content_type = content_type or _default_type(first)
         self._place = place
         self._count = 0
@@ -101,10 +100,8 @@ class Items:
         self._count += 1
         if self._is_array:
             return (b"," if self._count > 1 else b"[") + encode_json(item, place)
-        if isinstance(item, bytes | bytearray | memoryview):
-            return bytes(item)
-        if isinstance(item, str):
-            return _utf8(item, place)
+        if isinstance(item, AS_THEY_ARE):
+            return to_bytes(item, place)
         if self._is_events:
             return encode_event(item if isinstance(item, Event) else Event(data=item), place)
         return encode_json(item, place) + self._separator
@@ -143,7 +140,7 @@ def encode_event(event: Event, place: str) -> bytes:
     if event.data is not None:
         data = event.data if isinstance(event.data, str) else encode_json(event.data, place).decode()
         lines += [f"data: {line}" for line in _lines(data)]
-    return _utf8("\n".join([*lines, "", ""]), place)
+    return to_bytes("\n".join([*lines, "", ""]), place)
 
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
@@ -154,13 +151,6 @@ def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _utf8(text: str, place: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as exc:
-        raise UnencodableError(f"{place}: the text (of type str) is no Unicode: {exc}") from None
-
-
 def _kind(content_type: str | None) -> str:
     return (content_type or "").partition(";")[0].strip().lower()
 
@@ -168,7 +158,7 @@ def _kind(content_type: str | None) -> str:
 def _default_type(first: Any) -> str:
     if isinstance(first, str):
         return TEXT
-    if isinstance(first, bytes | bytearray | memoryview):
+    if isinstance(first, BUFFERS):
         return BYTES
     return EVENTS if isinstance(first, Event) else NDJSON
 

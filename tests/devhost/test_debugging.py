@@ -1,9 +1,10 @@
 """`fastworker serve --debugpy` with a real debugger's protocol: a breakpoint in a handler is hit."""
 
 import json
+import re
+import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,20 @@ def test_breakpoint_in_a_handler_is_hit(tmp_path: Path) -> None:
             frame = client.ask("stackTrace", threadId=stopped["threadId"])["stackFrames"][0]
             assert (frame["name"], frame["line"]) == ("double", BREAKPOINT)
             assert client.ask("evaluate", expression="doubled", frameId=frame["id"])["result"] == "42"
-            time.sleep(0.3)  # long enough for a scan or two of the supervisor
+            wait_for(lambda: seconds_on_the_board(server) > 0.3, "many scans of the supervisor")
             assert not values
             client.ask("continue", threadId=stopped["threadId"])
             call.join(10)
         assert values == [42]
         client.ask("disconnect")
         client.close()
+
+
+def seconds_on_the_board(server: Server) -> float:
+    """How long the invocation has run by now, as the supervisor tells when it is asked."""
+    server.signal(signal.SIGUSR1)
+    ages = re.findall(r"running double .* for ([0-9.]+) s", "\n".join(server.stdout))
+    return max(map(float, ages), default=0.0)
 
 
 def test_debugged_worker_has_no_deadlines_and_waits_for_nobody(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,8 @@ def test_message_is_deleted_after_success(tmp_path: Path) -> None:
 
 def test_batches_are_taken_as_host_json_says(tmp_path: Path) -> None:
     """Section 8.2: batchSize at first, and more once no more than newBatchThreshold are running."""
-    release = threading.Event()
+    permits, lock = threading.Semaphore(0), threading.Lock()
+    running = most = 0
     top = {"extensions": {"queues": {"batchSize": 3, "newBatchThreshold": 1}}}
     account = EmbeddedAccount(tmp_path / ".fastworker" / "storage.db")
     for number in range(8):
@@ -78,15 +78,22 @@ def test_batches_are_taken_as_host_json_says(tmp_path: Path) -> None:
     with scripted(tmp_path, ("work", [QUEUE_IN]), top=top) as (host, handler):
 
         def wait(request: Any) -> Answering:
-            release.wait(10)
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            permits.acquire(timeout=10)
+            with lock:
+                running -= 1
             return Answering()
 
         handler.script = wait
         wait_for(lambda: len(handler.received) == 3, "the first batch")
-        time.sleep(0.2)  # several looks at the queue, had the listener any
-        assert len(handler.received) == 3
-        release.set()
+        permits.release(2)
+        wait_for(lambda: len(handler.received) == 6, "the second, when one of the first is left")
+        permits.release(6)
         wait_for(lambda: len(handler.received) == 8, "all messages")
+        assert most == 4
         assert not host.stops
 
 
@@ -287,7 +294,7 @@ def test_messages_are_not_poisoned_when_the_host_has_stopped(folder: AppFolder) 
     asyncio.run(account.put_message("jobs", b"precious"))
     with LocalHost(folder.root) as host:
         wait_for(lambda: host.stops, "the host's end")
-        time.sleep(0.3)  # several polls, if the listener were still there
+        wait_for(lambda: not host.app._jobs, "the listener's end")
     assert (account.peek("jobs"), account.peek("jobs-poison")) == ([b"precious"], [])
     asyncio.run(account.close())
 
