@@ -221,7 +221,9 @@ def test_an_open_loop_opens_connections_while_the_server_stalls(tmp_path: Path):
     with serving(reply, tmp_path) as (server, running):
         outcome = load.open_loop(running, kinds(server), plan, warmup=0).require_right()
     assert outcome.opened >= 2
-    assert (outcome.latencies() > 290_000_000).sum() == 1
+    assert (outcome.latencies() > 290_000_000).any()
+    # Behind it some thirty would have waited for longer than this; a slow machine may delay a few.
+    assert (outcome.latencies() > 150_000_000).sum() < 15
     assert outcome.load_side()["load_waited"] == 0
 
 
