@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str | None = None
     app_root: str | None = None
+    # Started by a Functions host, which names the port in the environment; by hand it is False.
+    under_host: bool = False
     port: Annotated[int, Meta(ge=0, le=65535)]
 
     workers: Annotated[
@@ -134,6 +136,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {
         "app": flags.pop("app"),
         "app_root": environ.get("FUNCTIONS_APP_ROOT_PATH") or None,
+        "under_host": any(environ.get(name) for name in PORT_NAMES),
     }
     values["port"] = _port(flags.pop("port"), environ, problems)
     sources = {name: (PREFIX + name.upper(), environ.get(PREFIX + name.upper())) for name in known}

@@ -242,3 +242,10 @@ def test_the_page_of_the_documentation_has_a_row_for_every_option():
     assert rows == defaults
     for name in ("FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT", "FUNCTIONS_WORKER_PROCESS_COUNT"):
         assert f"`{name}`" in PAGE.read_text()
+
+
+def test_a_port_in_the_environment_means_that_a_host_started_the_server():
+    """The host names its port in the environment; a port by flag is somebody's own start."""
+    assert parse_settings([], {"FUNCTIONS_CUSTOMHANDLER_PORT": "1"}).under_host
+    assert parse_settings([], {"FUNCTIONS_HTTPWORKER_PORT": "1"}).under_host
+    assert not parse_settings(["--port", "1"], {}).under_host
