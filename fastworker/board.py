@@ -4,10 +4,16 @@ Workers write it while they serve; supervisor.py reads it to keep deadlines and 
 Rule: one 64-bit word per fact and one writer per row at a time, so a reader may see an old value but never half
 of a new one. A connection's row belongs to the worker named in `owner`, and to the supervisor once that one is dead.
 
+What a worker owes the reader (watchdog.py kills one that is outside user code and changes no word of its row for two
+seconds; connections.py's Audit takes a beat to mean that nothing is between a shared event and its row):
+- It beats at least four times a second while it waits, and between any two steps that may take long.
+- While user code runs it shows that: by `inline`, or by a connection that is RUNNING or a stream.
+- Whoever waits for something that is not user code (a reader, the supervisor, the rest of a body) beats while it waits.
+
     header          worker rows (one per slot)      connection rows (one per descriptor number)
     +------------+  +----------------------------+  +------------------------------------------------------+
     | drain_ns   |  | pid                        |  | owner     slot + 1; 0 = nobody                       |
-    | ...        |  | beat      loop turns       |  | phase     Phase, valid while owned                   |
+    | ...        |  | beat      steps it has made|  | phase     Phase, valid while owned                   |
     +------------+  | inline    soft deadline, ns  |  | sent_ns   when the host sent the request             |
                     | deadline  earliest hard,   |  | hard_ns   its hard deadline; 0 = none                |
                     |           ns; 0 = none     |  | before    bytes written before this answer           |
@@ -175,7 +181,7 @@ class Seat:
         self._words[self._mine + PID] = pid
 
     def beat(self) -> None:
-        """Another turn of the loop: every connection taken before this has its row, or is armed again."""
+        """Another step made: every connection taken before this has its row, or is armed again."""
         self._words[self._mine + BEAT] += 1
 
     @property
@@ -223,9 +229,11 @@ class Seat:
     def inline(self, soft_ns: int) -> None:
         """User code runs on the worker's own thread, until its soft deadline; 0: it has ended.
 
-        No connection is between two rows meanwhile.
+        No connection is between two rows meanwhile. Beats first: who ran for minutes has not stood still for minutes.
         """
-        self._words[self._mine + INLINE] = soft_ns
+        words, mine = self._words, self._mine
+        words[mine + BEAT] += 1
+        words[mine + INLINE] = soft_ns
 
     def answering(self, number: int, before: int, length: int, closing: bool, failed: bool) -> None:
         """The next system call may put answer bytes on the wire, behind the `before` bytes written until now."""

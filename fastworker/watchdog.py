@@ -6,15 +6,27 @@ Rule: reads the board, sends signals; what becomes of a killed worker's invocati
     soft deadline     hard deadline
          |--- grace ------|
     SOFT_SIGNAL      PICTURE_SIGNAL, 5 ms later SIGKILL; unless the worker has come back meanwhile
+
+What a scan can find a worker doing, and what it means:
+
+    what the board shows                                     state     what follows
+    a word of its row is not what it was at the last scan    MOVES     nothing
+    `inline`, or one of its connections RUNNING or a stream  EXCUSED   nothing: user code runs, the deadlines hold
+    none of these                                            STILL     killed after 2 s of nothing but this
+
+A scan may fall between any two steps of a worker, and so find the beat of before a long handler beside the phase of
+after it. So no state is judged by what another scan saw: the two seconds begin with the first scan that finds it STILL,
+and every scan that does not ends them.
 """
 
 import asyncio
 import contextlib
+import enum
 import os
 import time
 from collections.abc import Callable
 
-from fastworker.board import Board, Phase
+from fastworker.board import Board, Phase, WorkerRow
 from fastworker.connections import Connections
 from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log
@@ -25,7 +37,9 @@ from fastworker.slow_loop import LOOP_SIGNAL, SLOW_S
 SCAN_S = 0.02
 # From the signal that makes a stuck worker write its stack to the kill: it is a C handler that writes.
 PICTURE_S = 0.005
-# A worker that is not in user code turns its loop four times a second; one that does not is stopped or stuck.
+# An idle worker beats four times a second; until it has missed one, its connections need not be looked at.
+MISSED_BEAT_S = 0.3
+# A worker that is not in user code and does not move for so long is stopped or stuck.
 STALLED_S = 2.0
 # The supervisor itself was not running for so long (a suspended machine): nobody is to blame for being late.
 PAUSED_S = 1.0
@@ -33,11 +47,22 @@ PAUSED_S = 1.0
 TIMER_SLACK_S = 0.002
 
 
+class State(enum.Enum):
+    """What a scan finds a worker doing; see the table above."""
+
+    MOVES = "moves"
+    EXCUSED = "runs user code"
+    STILL = "does not move"
+
+
 class _Watch:
     """What has been seen of one worker, and done to it."""
 
     def __init__(self, pid: int, now_ns: int) -> None:
         self.pid = pid
+        self.row: WorkerRow | None = None  # of the last scan, but for what others write there
+        self.moved_ns = now_ns
+        self.still_ns = 0  # the first scan of those that have found it STILL without a break
         self.beat = 0
         self.beat_ns = now_ns
         self.warned_ns = 0  # the soft deadline that has been told
@@ -103,11 +128,23 @@ class Watchdog:
         if still_ns > SLOW_S * 1e9 and row.deadline_ns and not row.inline_ns and watch.slow_beat != watch.beat:
             watch.slow_beat = watch.beat
             self._signal(slot, watch, LOOP_SIGNAL)
-        stalled = still_ns > STALLED_S * 1e9 and now_ns >= self._spared_until_ns
-        if stalled and not row.inline_ns and not self._runs_user_code(slot):
-            watch.beat_ns = now_ns  # told once: one with much memory takes some scans to die
+        if self._state(slot, watch, row, now_ns) is not State.STILL or now_ns < self._spared_until_ns:
+            watch.still_ns = 0
+        elif not watch.still_ns:
+            watch.still_ns = now_ns
+        elif now_ns - watch.still_ns > STALLED_S * 1e9:
+            watch.still_ns = 0  # told once: one with much memory takes some scans to die
             log.error("worker.killed", slot=slot, pid=watch.pid, reason="it does not move any more")
             self._kill(slot, Death("its worker did not move any more and was killed"))
+
+    def _state(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
+        """What the worker does, as far as the board tells."""
+        row = row._replace(mail=0)  # written by the supervisor
+        if row != watch.row:
+            watch.row, watch.moved_ns = row, now_ns
+        if now_ns - watch.moved_ns <= MISSED_BEAT_S * 1e9:
+            return State.MOVES
+        return State.EXCUSED if row.inline_ns or self._runs_user_code(slot) else State.STILL
 
     def _runs_user_code(self, slot: int) -> bool:
         """It may: then the deadlines hold, and not the beats."""

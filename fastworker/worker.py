@@ -220,6 +220,7 @@ class Worker:
         self._control.send(Want(number))
         while self._wanted is not None:
             self._control.wait(IDLE_S)
+            self._seat.beat()  # the supervisor may be busy: nobody stands still who waits for it
             self._hear()
         return self._conversations.get(number)
 
@@ -235,6 +236,7 @@ class Worker:
                 return
             except EOFError:
                 os._exit(1)  # no supervisor, no server
+            self._seat.beat()  # thousands of them may have come together
             match message:
                 case Hold(number):
                     assert fd is not None

@@ -171,7 +171,7 @@ def test_the_workers_own_counters(shared):
     seat.release(FIRST)
     seat.count_wait(7)
     seat.count_wait(8)
-    expected = WorkerRow(pid=4711, beat=2, inline_ns=1, deadline_ns=0, mail=0, served=2, failed=1, waited_ms=15)
+    expected = WorkerRow(pid=4711, beat=3, inline_ns=1, deadline_ns=0, mail=0, served=2, failed=1, waited_ms=15)
     assert shared.worker(1) == expected
     seat.inline(0)
     assert shared.worker(1).inline_ns == 0
