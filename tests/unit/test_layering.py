@@ -46,7 +46,7 @@ class _Imports(ast.NodeVisitor):
 def imports_of(name: str, *, deep: bool = True) -> set[str]:
     """What a module imports; with `deep`, also inside of functions."""
     visitor = _Imports(deep=deep)
-    visitor.visit(ast.parse((PACKAGE / f"{name}.py").read_text()))
+    visitor.visit(ast.parse((PACKAGE / f"{name.replace('.', '/')}.py").read_text()))
     return visitor.found
 
 
@@ -189,3 +189,21 @@ def test_only_the_supervisor_and_the_zygote_fork():
     """A fork anywhere else would copy a loop, a lock or a connection in the middle of something."""
     forkers = [name for name in NAMES if "os.fork()" in (PACKAGE / f"{name}.py").read_text()]
     assert forkers == ["supervisor", "zygote"]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "hostrules").glob("*.py")), ids=lambda path: path.stem)
+def test_the_rules_of_the_host_are_pure_and_know_nothing_of_ours(path):
+    """The judge is independent of what it judges, and touches no system."""
+    imported = imports_of(f"hostrules/{path.stem}")
+    assert set() == tops(imported) & SYSTEM
+    assert {name for name in ours(imported) if not name.startswith("hostrules")} == set()
+
+
+def test_nothing_that_serves_knows_the_rules_of_the_host():
+    """They are for dev, invoke and tests: a server that shared them could not be judged by them.
+
+    The one exception is the reader of JSON files, which the host and serve must read alike.
+    """
+    for name in reach("cli", "worker", "zygote", "supervisor"):
+        known = {other for other in ours(imports_of(name)) if other.startswith("hostrules")}
+        assert known <= {"hostrules.newtonsoft"}
