@@ -69,6 +69,17 @@ class Acceptor:
         timer = self._loop.call_later(LINGER_S, self._end_linger, number)
         self._loop.add_reader(number, self._discard, number, connection, timer)
 
+    def move(self, number: int, slot: int, free: int) -> None:
+        """Gives a connection another number, from `free` on, for the app in `slot` uses this one itself."""
+        holders = self._connections.move(number, slot, free)
+        if holders is None:
+            log.error("connection.refused", number=number, detail="the app has taken all numbers of connections")
+            self._connections.dropped(number, slot)
+            self.close(number, linger=False)
+            return
+        for holder in holders:
+            self._tell(holder, Drop(number))
+
     def _discard(self, number: int, connection: socket.socket, timer: asyncio.TimerHandle) -> None:
         try:
             # MSG_TRUNC: the kernel throws the bytes away itself, nothing is copied.

@@ -153,6 +153,37 @@ class Connections:
         self._shared.unregister(number)
         return entry.socket, set(entry.holders)
 
+    def move(self, number: int, slot: int, free: int) -> set[int] | None:
+        """Gives a connection another number from `free` on, for the app in `slot` has a descriptor of its own there.
+
+        Returns the slots that must drop the old number; None if there is no other. The old number stays taken until
+        the worker in `slot` has ended. A request that waits in the connection makes an event under the new one.
+        """
+        entry = self._table.get(number)
+        if entry is None or entry.state is not State.OPEN:
+            self.dropped(number, slot)
+            return set()
+        try:
+            moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, free)
+        except OSError:
+            return None
+        if moved >= self._numbers.first + self._numbers.size:
+            os.close(moved)
+            return None
+        holders = entry.holders - {slot}
+        self._shared.unregister(number)
+        entry.state = State.SHUT
+        os.dup2(self._shared.fileno(), number, inheritable=False)  # closes it here, and keeps the number from others
+        connection = socket_of(moved)
+        connection.setblocking(False)
+        self._table[moved] = _Connection(connection)
+        self._shared.register(moved, ARMED)
+        return holders
+
+    def blocked_by(self, slot: int) -> list[int]:
+        """The numbers that no connection can have while the worker in `slot` lives; see `move`."""
+        return [n for n, entry in self._table.items() if entry.state is State.SHUT and slot in entry.holders]
+
     def shut(self, number: int) -> None:
         """Ends a closing connection in both directions, for every process at once."""
         entry = self._table[number]
@@ -250,16 +281,21 @@ class Held:
     def get(self, number: int) -> socket.socket | None:
         return self._sockets.get(number)
 
-    def place(self, fd: int, number: int) -> socket.socket | None:
+    def place(self, fd: int, number: int) -> socket.socket | int:
         """Moves a descriptor that the supervisor sent to the connection's number.
 
-        Returns None if the app itself has something open under that number: then this process cannot serve it.
+        If the app itself has something open under that number, nothing is moved; returns the next that is free.
+
+        Raises:
+            OSError: the app has lowered the hard limit of open files below the number.
         """
-        placed = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number)
-        os.close(fd)
+        try:
+            placed = linux.duplicate_at(fd, number)
+        finally:
+            os.close(fd)
         if placed != number:
             os.close(placed)
-            return None
+            return placed
         self._sockets[number] = connection = socket_of(number)
         # The descriptor is non-blocking already (the flag belongs to the open file); this tells the object so.
         connection.setblocking(False)

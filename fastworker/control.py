@@ -83,6 +83,16 @@ class Dropped(Message):
     number: int
 
 
+class Occupied(Message):
+    """The app in this worker has something of its own under `number`, which the connection that is wanted has.
+
+    Give the connection another one, from `free` on; it is registered anew, so that its request is not lost.
+    """
+
+    number: int
+    free: int
+
+
 class CloseConnection(Message):
     """Close connection `number`, which is dropped here already.
 
@@ -121,7 +131,7 @@ class Retire(Message):
 
 ToZygote: TypeAlias = ForkWorker
 FromZygote: TypeAlias = AppReady | AppFailed | Forked | Exited
-FromWorker: TypeAlias = WorkerReady | WorkerFailed | Want | Dropped | CloseConnection
+FromWorker: TypeAlias = WorkerReady | WorkerFailed | Want | Dropped | Occupied | CloseConnection
 ToWorker: TypeAlias = Hold | Gone | Drop | Retire
 AnyMessage: TypeAlias = ToZygote | FromZygote | FromWorker | ToWorker
 

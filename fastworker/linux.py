@@ -4,6 +4,7 @@ Called by supervisor.py, zygote.py, worker.py and connections.py.
 Rule: thin; a function here makes one call and gives its numbers a name, and decides nothing.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -11,6 +12,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import struct
 import termios
 from typing import NamedTuple
@@ -85,6 +87,50 @@ def disarmed(epoll_fd: int) -> set[int]:
                 if not int(words[3], 16) & ARMED_BITS:
                     found.add(int(words[1]))
     return found
+
+
+def open_pipes() -> dict[int, list[int]]:
+    """The pipes that this process has open: inode -> descriptors."""
+    found: dict[int, list[int]] = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            status = os.fstat(int(name))
+            if stat.S_ISFIFO(status.st_mode):
+                found.setdefault(status.st_ino, []).append(int(name))
+    return found
+
+
+def soft_descriptor_limit() -> int:
+    """How many files this process may have open now; programs that it starts inherit that."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def lower_descriptor_limit(soft: int) -> None:
+    """Sets the soft limit of open files, the hard one as it is. What is open under higher numbers stays so."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def duplicate_at(fd: int, number: int) -> int:
+    """The first free descriptor from `number` on becomes another one for `fd`, whatever the limit of open files is.
+
+    The kernel looks at the limit only when it gives out a number, so it is raised for that moment and no longer:
+    programs that a handler starts are to find the limit that the server was started with, or that the app has set.
+
+    Raises:
+        OSError, ValueError: the app has lowered the hard limit, too, and this process may not raise it; or no number
+            is left.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if number < soft:
+        with contextlib.suppress(OSError):  # none is free below the soft limit
+            return int(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number))
+    room = max(hard, number + 1)  # beyond a hard limit that the app has lowered, if this process may
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, room))
+    try:
+        return int(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def raise_descriptor_limit() -> int:

@@ -7,20 +7,28 @@ Rule: by pid or process group only, and never a process that is not a descendant
 import contextlib
 import os
 import signal
+from collections.abc import Container
 
 from fastworker import linux
 
 
-def shed_supervisor(*keep: int) -> None:
-    """In a fresh zygote: none of the supervisor's descriptors but `keep`, and none of its signal handlers."""
+def shed_supervisor(pipes_before: Container[int], soft_limit: int, *keep: int) -> None:
+    """In a fresh zygote: of the supervisor's descriptors only `keep`, none of its signal handlers, and its old limit.
+
+    `pipes_before` are the pipes that the supervisor had before the fork. libuv makes a new one in every forked
+    process, and closes it by its numbers in every process forked from there: they must stay what libuv takes them
+    for, or the app is given these numbers and loses its files at each worker's fork.
+    """
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
+    libuvs = [fd for pipe, ends in linux.open_pipes().items() if pipe not in pipes_before for fd in ends]
     low = 3
-    for fd in sorted(keep):
+    for fd in sorted([*keep, *libuvs]):
         os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, linux.raise_descriptor_limit())
+    linux.lower_descriptor_limit(soft_limit)
 
 
 def kill_group(pid: int) -> None:

@@ -34,6 +34,7 @@ from fastworker.control import (
     ForkWorker,
     Gone,
     Hold,
+    Occupied,
     Retire,
     Want,
     WorkerFailed,
@@ -93,6 +94,7 @@ class Supervisor:
         self._zygote_main = zygote_main
         longest_s = limit_s(own_s=None, server_s=settings.deadline, host_timeout_s=None, grace_s=settings.grace)
 
+        self._soft_limit = linux.soft_descriptor_limit()
         numbers = number_range(linux.raise_descriptor_limit())
         slots = workers * 2 + 1
         # Before any fork: every process must see the same epoll and the same board.
@@ -143,12 +145,13 @@ class Supervisor:
 
     def _fork_zygote(self, generation: int) -> None:
         ours, theirs = control_pair()
-        parent = os.getpid()
+        parent, pipes = os.getpid(), linux.open_pipes()
         pid = os.fork()
         if pid == 0:
             # Whatever happens here, this copy of the supervisor must never go on as one.
             try:
-                shed_supervisor(theirs.fileno(), self._shared.fileno(), self._inherited.pictures.write_fd)
+                keep = theirs.fileno(), self._shared.fileno(), self._inherited.pictures.write_fd
+                shed_supervisor(pipes, self._soft_limit, *keep)
                 self._zygote_main(ControlSocket(theirs), self._inherited, self._settings, parent)
             except BaseException as error:
                 write_traceback("the zygote failed", error)
@@ -251,6 +254,8 @@ class Supervisor:
                         worker.control.send(Hold(lent), lent)
             case Dropped(number):
                 self._connections.dropped(number, slot)
+            case Occupied(number, free):
+                self._acceptor.move(number, slot, free)
             case CloseConnection(number, linger):
                 self._connections.dropped(number, slot)
                 self._acceptor.close(number, linger=linger)
@@ -293,6 +298,9 @@ class Supervisor:
         taken = self._rescue.taken_by(slot)
         if not expected and worker.failure is None and worker.death is None:
             log.error("worker.died", slot=slot, pid=pid, cause=how_it_ended(status), invocations=len(taken))
+        for number in self._connections.blocked_by(slot):
+            if self._board.owner(number) == slot:
+                self._board.release(number)
         self._connections.forget_holder(slot)
         for number in taken:
             self._rescue.settle(number, death)

@@ -37,6 +37,7 @@ from fastworker.control import (
     Dropped,
     Gone,
     Hold,
+    Occupied,
     Retire,
     Want,
     WorkerFailed,
@@ -240,9 +241,9 @@ class Worker:
             match message:
                 case Hold(number):
                     assert fd is not None
+                    self._hold(number, fd)
                     if number == self._wanted:
                         self._wanted = None
-                    self._hold(number, fd)
                 case Gone():
                     self._wanted = None
                 case Drop(number):
@@ -254,9 +255,9 @@ class Worker:
 
     def _hold(self, number: int, fd: int) -> None:
         connection = self._held.place(fd, number)
-        if connection is None:
-            log.error("connection.refused", number=number, detail="the app has a descriptor of its own there")
-            self._control.send(CloseConnection(number, linger=False))
+        if isinstance(connection, int):
+            # The app has a descriptor of its own there. What is not wanted yet may never be.
+            self._control.send(Occupied(number, connection) if number == self._wanted else Dropped(number))
         else:
             http = HTTP1Connection(self._settings.max_body, self._service.reads_in_pieces)
             self._conversations[number] = Conversation(number, connection, http)

@@ -208,6 +208,40 @@ def test_a_connection_that_ends_is_out_of_service_at_once(server):
     server.connections.dropped(99, 0)  # of a connection long gone: no error
 
 
+def test_a_connection_moves_away_from_a_number_that_an_app_uses(server):
+    """Its request makes an event under the new number; the old one is nobody's until the refusing worker has ended."""
+    old = server.connect()
+    server.connections.lend(old, 0)
+    server.connections.lend(old, 1)
+    server.take_silently(old)
+    assert server.connections.move(old, 1, old + 2) == {0}
+    assert server.events() == [old + 2]
+    assert server.connections.open_numbers() == [old + 2]
+    connection = server.connections.get(old + 2)
+    assert connection is not None
+    assert connection.recv(9) == b"GET"
+    connection.send(b"hello")
+    assert server.clients[old].recv(9) == b"hello"
+    assert server.connections.blocked_by(1) == [old]
+    server.connections.dropped(old, 0)
+    assert server.connect() == old + 1
+    server.connections.forget_holder(1)
+    assert server.connections.blocked_by(1) == []
+    assert not is_open(old)
+
+
+def test_a_connection_that_cannot_move_stays(server):
+    """No number is left for it, or it is closing anyway."""
+    number = server.connect()
+    assert server.connections.move(number, 0, NUMBERS.first + NUMBERS.size) is None
+    assert server.connections.open_numbers() == [number]
+    server.connections.lend(number, 0)
+    server.connections.begin_close(number)
+    server.connections.shut(number)
+    assert server.connections.move(number, 0, number + 1) == set()
+    assert not is_open(number)
+
+
 # -- a worker's half -------------------------------------------------------------------------------------------------
 
 
@@ -239,13 +273,13 @@ def test_a_descriptor_moves_to_the_connections_number(server, held):
 
 
 def test_a_number_that_the_app_uses_itself_is_left_to_it(server, held):
-    """The app's own file stays open and is not touched; nothing is left behind elsewhere."""
+    """The app's own file stays open and is not touched; nothing is left behind elsewhere, and the next one is named."""
     number = server.connect()
     place = number + 100
     app = os.memfd_create("app")
     os.dup2(app, place)
     came = os.dup(number)
-    assert held.place(came, place) is None
+    assert held.place(came, place) == place + 1
     assert held.get(place) is None
     assert os.fstat(place).st_ino == os.fstat(app).st_ino
     assert not is_open(came)

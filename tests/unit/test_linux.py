@@ -100,3 +100,35 @@ def test_the_descriptor_limit_is_what_the_kernel_then_says(monkeypatch):
     limits.append((1024, linux.resource.RLIM_INFINITY))
     assert linux.raise_descriptor_limit() == 1 << 20
     assert limits[-1] == (1 << 20, 1 << 20)
+
+
+def test_pipes_are_known_by_what_they_are():
+    """Both ends under one inode; files and sockets are none."""
+    before = linux.open_pipes()
+    ends = os.pipe()
+    try:
+        new = {pipe: fds for pipe, fds in linux.open_pipes().items() if pipe not in before}
+        assert new == {os.fstat(ends[0]).st_ino: sorted(ends)}
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def test_a_descriptor_above_the_limit_leaves_the_limit_as_it_is():
+    """What the app or the operator has set is what programs that a handler starts will find."""
+    before = linux.resource.getrlimit(linux.resource.RLIMIT_NOFILE)
+    file = os.memfd_create("file")
+    linux.lower_descriptor_limit(700)
+    try:
+        above = linux.duplicate_at(file, 800)
+        another = linux.duplicate_at(file, 800)
+        below = linux.duplicate_at(file, 600)
+        assert linux.soft_descriptor_limit() == 700
+    finally:
+        linux.lower_descriptor_limit(before[0])
+    assert linux.resource.getrlimit(linux.resource.RLIMIT_NOFILE) == before
+    assert (above, another, below) == (800, 801, 600)
+    for fd in (above, another, below):
+        assert not os.get_inheritable(fd)
+    for fd in (file, above, another, below):
+        os.close(fd)
