@@ -76,6 +76,8 @@ def serve(argv: Sequence[str]) -> int:
 
         settings = settings_for_debugging(settings)
     logs.take_over_streams()
+    # What the app starts imports from the app's root, too, where no bytecode may appear (bytecode.py).
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     cpus = usable_cpus()
     workers = settings.workers or cpus
     if settings.spin is None:

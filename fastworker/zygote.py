@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from fastworker import linux
+from fastworker import bytecode, linux
 from fastworker.app import LoadedApp, load_app
 from fastworker.control import (
     AppFailed,
@@ -47,6 +47,7 @@ def main(
     linux.name_process("fastworker:zygo")
     # Out of the terminal's foreground group: Ctrl-C is for the supervisor, which then ends everybody in order.
     os.setpgid(0, 0)
+    bytecode.keep_out_of(bytecode.roots_of(settings.app, settings.app_root))
     app = None
     if settings.preload:
         me = os.getpid()
