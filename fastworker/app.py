@@ -31,10 +31,13 @@ from fastworker.plan import Function, make_function, with_cardinality
 from fastworker.trigger_decorators import TriggerDecorators
 
 F = TypeVar("F", bound=Callable[..., Any])
+L = TypeVar("L")
 
 __all__ = ["App", "Function", "LoadedApp", "assemble", "load_app"]
 
 DEFAULT_FILE = "function_app.py"
+# Files that may hold an app, in the order in which a folder is searched.
+FILES = (DEFAULT_FILE, "main.py", "app.py", "asgi.py", "wsgi.py")
 
 
 class App(TriggerDecorators, DataDecorators):
@@ -123,11 +126,16 @@ def load_app(target: str | None, *, app_root: str | None, http_mode: HttpShape |
 def _find_app(target: str) -> tuple[App, Path]:
     path = Path(target)
     if path.is_dir():
-        path = path / DEFAULT_FILE
+        path = _file_in(path)
+        if path.is_dir():
+            return _adapted_folder(target, path.absolute()), path.absolute()
+    elif target == DEFAULT_FILE and not path.is_file():
+        return _find_app(".")
     if path.suffix == ".py" and path.is_file():
         folder = path.absolute().parent
-        module = _import(target, folder, lambda: _import_file(path.absolute()))
-        return _app_in(target, module, None), folder
+        last = _uses_azure_functions(path)
+        module = _import(target, folder, lambda: _import_file(path.absolute()), is_last=last)
+        return _app_in(target, module, None, folder), folder
     module_name, _, attribute = target.partition(":")
     if path.suffix == ".py" or path.is_file() or not all(part.isidentifier() for part in module_name.split(".")):
         raise AppLoadError(
@@ -138,14 +146,59 @@ def _find_app(target: str) -> tuple[App, Path]:
     module = _import(target, folder, lambda: importlib.import_module(module_name))
     if module.__file__:
         folder = Path(module.__file__).absolute().parent
-    return _app_in(target, module, attribute or None), folder
+    return _app_in(target, module, attribute or None, folder), folder
 
 
-def _import(target: str, folder: Path, load: Callable[[], types.ModuleType]) -> types.ModuleType:
-    if sys.path[:1] != [str(folder)]:
+def _file_in(folder: Path) -> Path:
+    """The file of a folder that holds its app; the folder itself where functions lie in folders of their own (v1)."""
+    named = os.environ.get("PYTHON_SCRIPT_FILE_NAME", "").strip()  # azure.functions' own setting
+    if named and (folder / named).is_file():
+        return folder / named
+    found = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    if found is not None:
+        return found
+    from fastworker.adapters.azure_functions import is_v1_folder
+
+    return folder if is_v1_folder(folder) else folder / DEFAULT_FILE
+
+
+def _adapted_folder(target: str, folder: Path) -> App:
+    from fastworker.adapters.azure_functions import adapt_folder
+
+    _extend_path(folder, is_last=True)
+    return _guarded(target, folder, lambda: adapt_folder(folder))
+
+
+def _extend_path(folder: Path, *, is_last: bool) -> None:
+    """Makes the folder's modules importable. azure.functions apps expect installed packages to come first."""
+    if is_last:
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    elif sys.path[:1] != [str(folder)]:
         sys.path.insert(0, str(folder))
+
+
+def _uses_azure_functions(path: Path) -> bool:
+    try:
+        text = path.read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return "azure.functions" in text and "fastworker" not in text
+
+
+def _import(
+    target: str, folder: Path, load: Callable[[], types.ModuleType], *, is_last: bool = False
+) -> types.ModuleType:
+    _extend_path(folder, is_last=is_last)
+    return _guarded(target, folder, load)
+
+
+def _guarded(target: str, folder: Path, load: Callable[[], L]) -> L:
+    """What `load` gives; whatever user code raises meanwhile becomes an AppLoadError with its place."""
     try:
         return load()
+    except AppLoadError:
+        raise
     except (Exception, SystemExit) as exc:  # user code runs at import, and may raise anything
         exc.with_traceback(_of_the_app(exc.__traceback__))
         if isinstance(exc, SystemExit):
@@ -194,7 +247,7 @@ def _place_of_error(exc: BaseException, folder: Path) -> str:
     return str(folder)
 
 
-def _app_in(target: str, module: types.ModuleType, attribute: str | None) -> App:
+def _app_in(target: str, module: types.ModuleType, attribute: str | None, folder: Path) -> App:
     file = module.__file__ or module.__name__
     if attribute:
         value: Any = module
@@ -202,6 +255,9 @@ def _app_in(target: str, module: types.ModuleType, attribute: str | None) -> App
             value = getattr(value, part, None)
         if isinstance(value, App):
             return value
+        foreign = _adapted(target, module, attribute, folder)
+        if foreign is not None:
+            return foreign
         state = "is no fastworker.App" if value is not None else "is not defined"
         raise AppLoadError(target, [f"{file}: {attribute!r} {state}: write `{attribute} = fastworker.App()` there"])
     if isinstance(getattr(module, "app", None), App):
@@ -210,12 +266,28 @@ def _app_in(target: str, module: types.ModuleType, attribute: str | None) -> App
     if len(apps) == 1:
         return next(iter(apps.values()))[1]
     if not apps:
-        raise AppLoadError(target, [f"{file}: defines no App: write `app = fastworker.App()` there"])
+        foreign = _adapted(target, module, None, folder)
+        if foreign is not None:
+            return foreign
+        raise AppLoadError(
+            target,
+            [
+                f"{file}: defines no app: write `app = fastworker.App()` there, or name an azure.functions, ASGI or "
+                f"WSGI app as module:attribute"
+            ],
+        )
     names = ", ".join(name for name, _ in apps.values())
     raise AppLoadError(
         target,
         [f"{file}: has several Apps ({names}): name one of them `app`, or say which as module:attribute"],
     )
+
+
+def _adapted(target: str, module: types.ModuleType, attribute: str | None, folder: Path) -> App | None:
+    """The App for an azure.functions, ASGI or WSGI app in the module; adapters are imported for these only."""
+    from fastworker.adapters.detection import adapted
+
+    return _guarded(target, folder, lambda: adapted(target, module, attribute, folder))
 
 
 # ---- from declarations to functions ------------------------------------------------------------------------
@@ -257,7 +329,9 @@ def assemble(
 
 
 def _complete(declaration: Declaration, app: App, root: Path) -> tuple[Function | None, list[str]]:
-    bindings = [with_cardinality(b, declaration.handler) for b in declaration.bindings]
+    bindings = declaration.bindings
+    if declaration.build is None:
+        bindings = [with_cardinality(b, declaration.handler) for b in bindings]
     if not bindings:
         path = root / declaration.function_name / "function.json"
         try:
@@ -270,6 +344,8 @@ def _complete(declaration: Declaration, app: App, root: Path) -> tuple[Function 
             ]
         except ConfigFileError as exc:
             return None, [*declaration.problems, str(exc)]
+    if declaration.build is not None:
+        return declaration.build(bindings)
     return make_function(declaration, bindings, app.extra_binding_types)
 
 

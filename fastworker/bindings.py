@@ -287,6 +287,11 @@ def read_function_json(path: Path) -> list[Binding]:
     return bindings
 
 
+def read_function_document(path: Path) -> dict[str, Any]:
+    """All members of a function.json. Raises ConfigFileError, and FileNotFoundError if there is none."""
+    return _read_json(path)[1]
+
+
 @dataclass(frozen=True, slots=True)
 class HostConfig:
     """What host.json says that matters to a handler; the defaults are the host's for an app without the file.

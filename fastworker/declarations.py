@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -44,6 +44,10 @@ class Declaration:
     deadline_s: float | None = None
     bindings: list[Binding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    # Members of function.json beside the bindings, such as `retry`.
+    members: dict[str, Any] = field(default_factory=dict)
+    # An adapter's way from the bindings to the Function, in place of plan.py's; it also gives what is wrong.
+    build: "Callable[[Sequence[Binding]], tuple[Any, list[str]]] | None" = None
 
     @property
     def function_name(self) -> str:

@@ -306,7 +306,8 @@ def _failed(invocation: Invocation, exc: BaseException) -> Answer:
         logs.write_error(invocation.capture, detail)
     else:
         detail = _described(exc)
-        logs.write_exception(invocation.capture, "the handler raised", exc)
+        title = invocation.function.failure_title
+        logs.write_exception(invocation.capture, "the handler raised" if title is None else title(exc), exc)
     if invocation.outgoing is not None:
         # The host passes this on to the client, who must not read what an exception says.
         detail = "the function failed; its log tells why, under this invocation's id"

@@ -359,6 +359,9 @@ class Response:
 
     __slots__ = ("body", "content_type", "cookies", "headers", "status_code")
 
+    # True of a foreign framework's response (adapters/), which knows its own form in plain HTTP.
+    is_exact = False
+
     def __init__(
         self,
         body: Any = None,

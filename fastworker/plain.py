@@ -143,7 +143,7 @@ class Streaming(msgspec.Struct, frozen=True, gc=False):
     """An answer whose body is made while it is sent. `source` is an iterator or async iterator.
 
     `items_for` tells how its items become bytes, given the first of them; `at_once` that the head need not wait for it.
-    `is_typed`: the content type does not depend on it.
+    `is_typed`: the content type does not depend on it. `length` in bytes, if it is known.
     """
 
     status: int
@@ -153,19 +153,22 @@ class Streaming(msgspec.Struct, frozen=True, gc=False):
     at_once: bool = False
     is_typed: bool = True
     keep_alive_s: float | None = None
+    length: int | None = None
 
 
 class FileBody(msgspec.Struct, frozen=True, gc=False):
-    """An answer whose body is a file."""
+    """An answer whose body is a file, by its path or as an open descriptor (which is closed when it has been sent)."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     content_type: bytes
-    path: Path
+    path: Path | int
 
 
 def plain_answer(response: Response) -> Answer | Streaming | FileBody:
     """The answer for what the handler gave. Raises UnencodableError."""
+    if response.is_exact:
+        return response.in_plain_http()  # type: ignore[attr-defined, no-any-return]
     status, body = response.status_code, response.body
     pairs = [pair for pair in header_pairs(response) if str(pair[0]).lower() not in FRAMING]
     pairs += [("Set-Cookie", line) for line in cookie_lines(response)]

@@ -9,7 +9,7 @@ import inspect
 import itertools
 import math
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -57,7 +57,8 @@ class Function:
 
     `decoders` are (argument, decoder), `http_arguments` the same for a request in plain HTTP; `outs` the arguments
     that get an Out; `context_argument` the one that gets the Context. `return_to` is the output that plain return
-    values go to. `streams_request`: the handler reads its request's body by itself, piece by piece.
+    values go to. `streams_request`: the handler reads its request's body by itself, piece by piece. `failure_title`
+    is what stands in front of the traceback of what it raised.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Function:
     return_to: str | None
     http_output: str | None
     streams_request: bool
+    failure_title: "Callable[[BaseException], str] | None" = None
 
     @property
     def route(self) -> str:

@@ -104,7 +104,7 @@ async def _sent(out: Outgoing, steps: Generator[bool, None, None]) -> None:
 
 
 def _head(out: Outgoing, body: Streaming, items: Items, *, send: bool = True) -> Generator[bool, None, None]:
-    out.begin(body.status, items.content_type.encode("latin-1"), body.headers)
+    out.begin(body.status, items.content_type.encode("latin-1"), body.headers, body.length)
     if send:
         yield from out.piece(b"")
 
@@ -113,7 +113,7 @@ def _without_items(out: Outgoing, body: Streaming) -> Generator[bool, None, None
     """HEAD: nobody wants the items, so that they are not made, and a type that the first would tell is not told."""
     if not out.begun:
         content_type = body.items_for(END).content_type if body.is_typed else ""
-        out.begin(body.status, content_type.encode("latin-1"), body.headers)
+        out.begin(body.status, content_type.encode("latin-1"), body.headers, body.length)
         yield from out.piece(b"")
 
 

@@ -105,12 +105,25 @@ class _Sync:
         for line in out.decode("utf-8", "replace").splitlines():
             self._console.info(line)
         if process.returncode:
-            raise SyncFailedError(err.decode("utf-8", "replace").strip().removeprefix("fastworker: "))
+            problem = err.decode("utf-8", "replace").strip().removeprefix("fastworker: ")
+            if is_native(root):
+                raise SyncFailedError(problem)
+            # As `func start` does with an azure.functions app that cannot be indexed.
+            self._console.error(problem)
+
+
+def is_native(root: Path) -> bool:
+    """Whether the folder has a function_app.py that was written for fastworker."""
+    return "fastworker" in _text(root / "function_app.py")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def uses_fastworker(root: Path) -> bool:
-    """Whether the folder has a function_app.py that imports fastworker."""
-    try:
-        return "fastworker" in (root / "function_app.py").read_text("utf-8", "replace")
-    except OSError:
-        return False
+    """Whether the folder's app is for fastworker: its code says so, or the handler that host.json starts."""
+    return is_native(root) or "fastworker" in _text(root / "host.json")

@@ -7,14 +7,16 @@ is, whatever its layout; nothing is ever removed.
 import argparse
 import difflib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fastworker.app import DEFAULT_FILE, LoadedApp, load_app
+from fastworker.app import LoadedApp, load_app
 from fastworker.bindings import ConfigFileError, read_function_json, read_host_json, to_json
 from fastworker.declarations import STORAGE
+from fastworker.devhost.appsettings import read_app_settings
 
 HOST_JSON: Final[dict[str, Any]] = {
     "version": "2.0",
@@ -43,7 +45,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="one line per written file, and nothing if there is none")
     arguments = parser.parse_args(argv)
     root = Path(arguments.dir)
-    loaded = load_app(str(root / DEFAULT_FILE), app_root=str(root))
+    for name, value in read_app_settings(root, os.environ).values.items():
+        os.environ.setdefault(name, value)  # what the app reads at its import
+    loaded = load_app(str(root), app_root=str(root))
     changes = planned_changes(loaded, root)
     strays = stray_folders(loaded, root)
     for line in strays:
@@ -72,13 +76,14 @@ def planned_changes(loaded: LoadedApp, root: Path) -> list[Change]:
     else:
         read_host_json(root)  # a broken one is told, and left alone
     decorated = {d.function_name for d in loaded.app.declarations if d.bindings}
+    members = {d.function_name: d.members for d in loaded.app.declarations}
     for name, function in sorted(loaded.functions.items()):
         if name not in decorated:
             continue  # bound by name: its function.json is the source
         path = root / name / "function.json"
-        document = {"bindings": [to_json(binding) for binding in function.bindings]}
+        document = {"bindings": [to_json(binding) for binding in function.bindings], **members[name]}
         before = path.read_text() if path.exists() else ""
-        if not _same_bindings(path, document["bindings"]):
+        if not _same_bindings(path, document["bindings"]) or not _has_members(before, members[name]):
             changes.append(Change(path, before, _render(_keeping_others(before, document))))
     return changes
 
@@ -100,6 +105,14 @@ def _same_bindings(path: Path, wanted: list[dict[str, Any]]) -> bool:
     except (FileNotFoundError, ConfigFileError):
         return False
     return _meanings(path.parent.name, found) == _meanings(path.parent.name, wanted)
+
+
+def _has_members(text: str, members: dict[str, Any]) -> bool:
+    """Whether a function.json has these members beside its bindings."""
+    if not members:
+        return True
+    document = json.loads(text)  # it has just been read
+    return all(document.get(name) == value for name, value in members.items())
 
 
 def _meanings(function: str, bindings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,109 @@
+"""What kind of app a module holds: azure.functions, ASGI or WSGI, told by type, and the fastworker App for it.
+
+Called by app.py for a module in which there is no fastworker.App, and for a folder.
+Rule: one app or none. Where it cannot be told which one is meant, the message names them and how to choose.
+"""
+
+import inspect
+import sys
+import types
+from pathlib import Path
+from typing import Any, Final
+
+from fastworker.adapters.http_app import adapt_application
+from fastworker.app import App
+from fastworker.errors import AppLoadError
+
+# Whose objects are never an application, though some can be called.
+LIBRARIES: Final = frozenset({"builtins", "typing", "fastworker", "functools", "azure", "werkzeug", "logging"})
+# Attributes that hold an application, in the order in which they are looked for; any other name if it is the only one.
+NAMES: Final = ("app", "application", "asgi_app", "wsgi_app", "api", "server")
+
+
+def adapted(target: str, module: types.ModuleType, attribute: str | None, folder: Path) -> App | None:
+    """The App for what the module holds, or None if it holds nothing that can be served.
+
+    Raises AppLoadError for an app that cannot be loaded, and for several of which none is called `app`.
+    """
+    if attribute is not None:
+        value: Any = module
+        for part in attribute.split("."):
+            value = getattr(value, part, None)
+        return _adapt(target, value, attribute, folder)
+    register = _register_class()
+    found = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and (_is_a(value, register) or _is_application(name, value))
+    }
+    registers = {n: v for n, v in found.items() if _is_a(v, register)}
+    candidates = registers or found
+    distinct = {id(value): name for name, value in candidates.items()}
+    if not candidates:
+        return None
+    chosen: str | None = next((n for n in NAMES if n in candidates), None)
+    if registers and len(distinct) > 1:
+        chosen = None  # as in Azure: the host would not know which one to index
+    if chosen is None:
+        if len(distinct) > 1:
+            raise AppLoadError(
+                target,
+                [
+                    f"{module.__file__}: has several apps ({', '.join(sorted(candidates))}): keep one, call one of "
+                    f"them `app`, or say which as module:attribute"
+                ],
+            )
+        chosen = next(iter(candidates))
+    return _adapt(target, candidates[chosen], chosen, folder)
+
+
+def _adapt(target: str, value: Any, name: str, folder: Path) -> App | None:
+    register = _register_class()
+    if _is_a(value, register):
+        from fastworker.adapters import azure_functions
+
+        try:
+            return azure_functions.adapt_register(value, folder)
+        except ValueError as exc:
+            raise AppLoadError(target, [str(exc)]) from exc
+    return adapt_application(value, name, folder) if _is_application(name, value) else None
+
+
+def _is_a(value: Any, cls: Any) -> bool:
+    """isinstance without asking the object: proxies (flask.request) raise when they are asked outside a request."""
+    return cls is not None and issubclass(type(value), cls)
+
+
+def _register_class() -> Any:
+    """azure.functions.FunctionRegister, if the app has imported the library."""
+    library = sys.modules.get("azure.functions")
+    return getattr(library, "FunctionRegister", None)
+
+
+def _is_application(name: str, value: Any) -> bool:
+    """Whether a module's attribute is an ASGI or WSGI application.
+
+    Objects count by what they can be called with; plain functions and classes only under a usual name.
+    """
+    if _is_a(value, (types.ModuleType, App, type)) or not hasattr(type(value), "__call__"):  # noqa: B004 - of its type
+        return False
+    if _is_a(value, types.FunctionType):
+        return name in NAMES and takes(value) in (2, 3)
+    if type(value).__module__.partition(".")[0] in LIBRARIES:
+        return False
+    return is_asgi(value) or takes(value) == 2
+
+
+def is_asgi(value: Any) -> bool:
+    """Whether it is called with scope, receive and send, and has to be awaited."""
+    call = value if inspect.isroutine(value) else type(value).__call__
+    return (inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(value)) and takes(value) == 3
+
+
+def takes(value: Any) -> int:
+    """How many positional arguments a call needs or takes at most; 0 if that cannot be told."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)

@@ -1,0 +1,76 @@
+"""An ASGI or WSGI application as a fastworker App: one http function for every path and method.
+
+Made by detection.py. app.py completes it when host.json, and with it the route prefix, has been read.
+Rule: the application sees the whole path, with the host's prefix as root_path (ASGI) or SCRIPT_NAME (WSGI).
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fastworker.adapters.asgi import AsgiApp
+from fastworker.adapters.wsgi import WsgiApp
+from fastworker.app import App
+from fastworker.bindings import Binding
+from fastworker.declarations import Declaration
+from fastworker.envelope import envelope_reader
+from fastworker.messages import HTTP_VALUE, Request
+from fastworker.outputs import output_encoder
+from fastworker.plan import Function, argument_decoder, http_argument
+
+NAME: Final = "http_app"
+ARGUMENT: Final = "req"
+
+
+class HttpApp(App):
+    """The App of an application. `kind` says what it is, for the line at start-up."""
+
+    def __init__(self, application: AsgiApp | WsgiApp, folder: Path, kind: str) -> None:
+        super().__init__()
+        self.application = application
+        self.folder = folder
+        self.kind = kind
+        if isinstance(application, AsgiApp):
+            self.on_worker_start(application.startup)
+            self.on_worker_stop(application.shutdown)
+        bindings = [
+            Binding(
+                "httpTrigger", "in", ARGUMENT, str(folder), properties={"authLevel": "anonymous", "route": "{*path}"}
+            ),
+            Binding("http", "out", "$return", str(folder)),
+        ]
+        declaration = Declaration(application, str(folder), NAME, bindings=bindings)
+        declaration.build = functools.partial(_build, application)
+        self.declarations.append(declaration)
+
+
+def adapt_application(value: Any, name: str, folder: Path) -> HttpApp:
+    """The App of an ASGI or WSGI application that a module calls `name`."""
+    from fastworker.adapters.detection import is_asgi
+
+    owner = type(value).__module__.partition(".")[0]
+    if is_asgi(value):
+        return HttpApp(AsgiApp(value), folder, f"ASGI application {name!r} ({owner})")
+    return HttpApp(WsgiApp(value), folder, f"WSGI application {name!r} ({owner})")
+
+
+def _build(application: AsgiApp | WsgiApp, bindings: Sequence[Binding]) -> tuple[Function | None, list[str]]:
+    trigger, output = bindings
+    return Function(
+        name=NAME,
+        handler=application,
+        is_async=isinstance(application, AsgiApp),
+        deadline_s=None,
+        bindings=tuple(bindings),
+        trigger=trigger,
+        read_envelope=envelope_reader({trigger.name: HTTP_VALUE}),
+        decoders=((trigger.name, argument_decoder(trigger, Request)),),
+        http_arguments=((trigger.name, http_argument(Request)),),
+        outs=(),
+        context_argument=None,
+        encoders={output.name: output_encoder(output)},
+        return_to=output.name,
+        http_output=output.name,
+        streams_request=True,
+    ), []
