@@ -12,6 +12,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import types
@@ -163,8 +164,9 @@ def _retry(policy: dict[str, Any]) -> dict[str, Any]:
     """function.json's `retry` of a retry policy: numbers as numbers, the strategy in the host's spelling."""
     names = {"fixed_delay": "fixedDelay", "exponential_backoff": "exponentialBackoff"}
     found: dict[str, Any] = {}
-    for name, value in policy.items():
-        if value is not None and name != "setting_name":
+    for snake, value in policy.items():
+        name = re.sub(r"_([a-z])", lambda m: m[1].upper(), snake)
+        if value is not None and name != "settingName":
             found[name] = names.get(str(value), value) if name == "strategy" else value
     if "maxRetryCount" in found:
         found["maxRetryCount"] = int(found["maxRetryCount"])
@@ -427,7 +429,11 @@ class _Call:
                 outputs[name] = self._written(parameter, value)
             elif parameter.binding.is_http_output:
                 outputs[name] = Response(status_code=200)
-        return Result(None if returns is None else self._written(returns, result), **outputs)
+        if returns is None or not (returns.binding.name == RETURN or returns.binding.is_trigger):
+            result = None  # a function with a binding that the library does not know may return what nobody reads
+        else:
+            result = self._written(returns, result)
+        return Result(result, **outputs)
 
     def _written(self, parameter: Parameter, value: Any) -> Any:
         if not parameter.binding.is_http_output:

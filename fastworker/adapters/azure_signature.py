@@ -165,5 +165,5 @@ def _find_return(
         converter = converter_of(binding.key)
         # Triggers that answer by themselves (durable functions, MCP tools), and types the library does not know.
         implicit = binding.key != "durableclient" if converter is None else _has_implicit_output(converter)
-        if implicit and binding.is_trigger:
+        if implicit and (binding.is_trigger or found.returns is None):
             found.returns = Parameter(binding, converter or Generic, annotation)
