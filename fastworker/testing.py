@@ -58,7 +58,9 @@ class InvocationResult:
 
 
 class TestClient:
-    """Calls the functions of `app`. As a context manager it runs the worker's start and stop hooks, too.
+    """Calls the functions of `app`, which may also be an azure.functions, ASGI or WSGI app.
+
+    As a context manager it runs the worker's start and stop hooks, too.
 
     `root` is the folder of function.json files, by default that of the app's module. With `raise_errors` (the
     default) what a handler raises, and RequestError for input that does not fit, reach the test; without, the
@@ -67,7 +69,9 @@ class TestClient:
 
     __test__ = False  # no test case, whatever pytest thinks of the name
 
-    def __init__(self, app: App, *, root: str | Path | None = None, raise_errors: bool = True) -> None:
+    def __init__(self, app: Any, *, root: str | Path | None = None, raise_errors: bool = True) -> None:
+        if not isinstance(app, App):
+            app = _adapted(app, Path(root) if root is not None else Path.cwd())
         folder = Path(root) if root is not None else app.folder
         self._functions, _, problems, _ = assemble(app, folder)
         if problems:
@@ -132,6 +136,15 @@ class TestClient:
         if self._raise_errors and invocation.error is not None and answer.status != 200:
             raise invocation.error
         return InvocationResult(invocation.function, answer)
+
+
+def _adapted(value: Any, folder: Path) -> App:
+    from fastworker.adapters.detection import adapt_object  # noqa: PLC0415 - for apps that are not fastworker's own
+
+    app = adapt_object("the app", value, "app", folder)
+    if app is None:
+        raise TypeError(f"TestClient takes a fastworker, azure.functions, ASGI or WSGI app, not {type(value).__name__}")
+    return app
 
 
 def _call_hook(hook: Callable[[], Any]) -> None:

@@ -140,6 +140,9 @@ def _of_data_type(binding: Binding) -> str:
 
 
 def _fits(converter: Any, pytype: Any, is_out: bool) -> bool:
+    if typing.get_origin(pytype) is list:
+        (element,) = typing.get_args(pytype)
+        pytype = typing.List[element]  # type: ignore[valid-type]  # noqa: UP006 - the spelling that the library knows
     check = converter.check_output_type_annotation if is_out else converter.check_input_type_annotation
     try:
         return bool(check(pytype))

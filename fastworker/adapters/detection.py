@@ -29,7 +29,7 @@ def adapted(target: str, module: types.ModuleType, attribute: str | None, folder
         value: Any = module
         for part in attribute.split("."):
             value = getattr(value, part, None)
-        return _adapt(target, value, attribute, folder)
+        return adapt_object(target, value, attribute, folder)
     register = _register_class()
     found = {
         name: value
@@ -54,10 +54,14 @@ def adapted(target: str, module: types.ModuleType, attribute: str | None, folder
                 ],
             )
         chosen = next(iter(candidates))
-    return _adapt(target, candidates[chosen], chosen, folder)
+    return adapt_object(target, candidates[chosen], chosen, folder)
 
 
-def _adapt(target: str, value: Any, name: str, folder: Path) -> App | None:
+def adapt_object(target: str, value: Any, name: str, folder: Path) -> App | None:
+    """The App for one object that is called `name`; None if it is nothing that can be served.
+
+    Raises AppLoadError for an azure.functions app whose functions cannot be built.
+    """
     register = _register_class()
     if _is_a(value, register):
         from fastworker.adapters import azure_functions
