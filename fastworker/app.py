@@ -151,19 +151,23 @@ def _find_app(target: str) -> tuple[App, Path]:
 
 def _file_in(folder: Path) -> Path:
     """The file of a folder that holds its app; the folder itself where functions lie in folders of their own (v1)."""
-    named = os.environ.get("PYTHON_SCRIPT_FILE_NAME", "").strip()  # azure.functions' own setting
+    if (folder / DEFAULT_FILE).is_file() and _names_fastworker(folder / DEFAULT_FILE):
+        return folder / DEFAULT_FILE
+    from fastworker.adapters.detection import is_v1_folder, script_name
+
+    named = script_name()
     if named and (folder / named).is_file():
         return folder / named
     found = next((folder / name for name in FILES if (folder / name).is_file()), None)
-    if found is not None:
-        return found
-    from fastworker.adapters.azure_functions import is_v1_folder
+    return found or (folder if is_v1_folder(folder) else folder / DEFAULT_FILE)
 
-    return folder if is_v1_folder(folder) else folder / DEFAULT_FILE
+
+def _names_fastworker(path: Path) -> bool:
+    return b"fastworker" in path.read_bytes()
 
 
 def _adapted_folder(target: str, folder: Path) -> App:
-    from fastworker.adapters.azure_functions import adapt_folder
+    from fastworker.adapters.detection import adapt_folder
 
     _extend_path(folder, is_last=True)
     return _guarded(target, folder, lambda: adapt_folder(folder))

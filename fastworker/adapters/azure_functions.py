@@ -72,7 +72,7 @@ def adapt_register(register: Any, folder: Path) -> AzureApp:
     return app
 
 
-def adapt_folder(root: Path) -> AzureApp:
+def adapt_v1(root: Path) -> AzureApp:
     """The App of a folder of v1 functions: each folder with a function.json and a Python script.
 
     A script that cannot be imported fails the invocations of its function only, as in Azure.
@@ -92,11 +92,6 @@ def adapt_folder(root: Path) -> AzureApp:
             _declare(app, handler, path.parent.name, []).where = f"{path}:1"
     _set_up_logging(root)
     return app
-
-
-def is_v1_folder(root: Path) -> bool:
-    """Whether a folder has functions of the v1 model: a function.json with a Python script beside it."""
-    return any(_script(path.parent, {}) is not None for path in root.glob("*/function.json"))
 
 
 def _declare(app: AzureApp, handler: Callable[..., Any], name: str, bindings: list[Binding]) -> Declaration:

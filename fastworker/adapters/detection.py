@@ -5,6 +5,7 @@ Rule: one app or none. Where it cannot be told which one is meant, the message n
 """
 
 import inspect
+import os
 import sys
 import types
 from pathlib import Path
@@ -64,13 +65,30 @@ def adapt_object(target: str, value: Any, name: str, folder: Path) -> App | None
     """
     register = _register_class()
     if _is_a(value, register):
-        from fastworker.adapters import azure_functions
+        from fastworker.adapters.azure_functions import adapt_register
 
         try:
-            return azure_functions.adapt_register(value, folder)
+            return adapt_register(value, folder)
         except ValueError as exc:
             raise AppLoadError(target, [str(exc)]) from exc
     return adapt_application(value, name, folder) if _is_application(name, value) else None
+
+
+def script_name() -> str:
+    """The file that azure.functions' own setting names; empty if it is not set."""
+    return os.environ.get("PYTHON_SCRIPT_FILE_NAME", "").strip()
+
+
+def is_v1_folder(root: Path) -> bool:
+    """Whether a folder has functions of azure.functions' v1 model: a function.json with a Python script beside it."""
+    return any(True for path in root.glob("*/function.json") for _ in path.parent.glob("*.py"))
+
+
+def adapt_folder(root: Path) -> App:
+    """The App of a folder of v1 functions."""
+    from fastworker.adapters.azure_functions import adapt_v1
+
+    return adapt_v1(root)
 
 
 def _is_a(value: Any, cls: Any) -> bool:
