@@ -15,7 +15,6 @@ uvloop only for what takes turns: async invocations, requests that arrive in pie
 """
 
 import asyncio
-import contextlib
 import inspect
 import os
 import signal
@@ -154,8 +153,6 @@ class Worker:
                 self._run_hook(hook, "on_worker_stop")
             except HookError as error:
                 log.error("hook.failed", detail=str(error))
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
 
     def _run_hook(self, hook: Callable[[], Any], kind: str) -> None:
         try:

@@ -10,10 +10,11 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from fastworker import bytecode, linux
+from fastworker import bytecode, exits, linux
 from fastworker.app import LoadedApp, load_app
 from fastworker.control import (
     AppFailed,
@@ -31,6 +32,10 @@ from fastworker.settings import Settings
 
 # How long the parent may take to notice a worker's end if the signal for it got lost; it never should.
 BACKSTOP_S = 1.0
+# For the zygote's own end, and for that of a worker which could not start.
+END_S = 1.6
+# An end is cut so long before the supervisor would kill: the log then says what took so long.
+MARGIN_S = 0.3
 
 WorkerMain = Callable[[int, ControlSocket, Inherited, Settings, LoadedApp | None, int], int]
 
@@ -55,11 +60,13 @@ def main(
             app = load_app(settings.app, app_root=settings.app_root, http_mode=settings.http_mode)
         except FastworkerError as error:
             control.send(AppFailed(error.exit_code, cause_of(error)))
+            exits.end_in_order(END_S)
             os._exit(error.exit_code)
         if os.getpid() != me:
             log.error("app.forked", detail="the import of the app forked, and the child came back out of it; ended")
             os._exit(1)
         _warn_of_threads()
+    exits.flush_before_forks()
     control.send(AppReady(sorted(app.functions) if app else []))
     # Objects that live for ever leave the collector's sight: no worker copies their pages just to look at them.
     gc.collect()
@@ -119,6 +126,7 @@ class _Forks:
             except BlockingIOError:
                 return
             except EOFError:
+                exits.end_in_order(END_S)
                 os._exit(0)
             assert isinstance(message, ForkWorker) and fd is not None
             self._fork(message.slot, fd)
@@ -140,16 +148,28 @@ class _Forks:
                 self._control.close()
                 os.close(self._child_ended)
                 os.close(self._note)
+                exits.disown()
                 code = self._worker_main(
                     slot, ControlSocket.from_fd(fd), self._inherited, self._settings, self._app, parent
                 )
             except BaseException as error:
                 write_traceback("the worker failed", error)
+            try:
+                exits.end_in_order(self._time_left_s(slot))
             finally:
-                # Not sys.exit: the zygote's own exit handlers and open buffers are not the worker's to run.
+                # Not sys.exit, which would unwind what this process has a copy of only, up to the supervisor's main.
                 os._exit(code)
         self._slots[pid] = slot
         self._control.send(Forked(slot, pid))
+
+    def _time_left_s(self, slot: int) -> float:
+        """In a worker that ends: until it is killed, for its stop hooks and its end together have a limit."""
+        now_ns = time.monotonic_ns()
+        board = self._inherited.board
+        limits_ns = [board.worker(slot).deadline_ns or now_ns + int(END_S * 1e9)]
+        if board.drain_ns:
+            limits_ns.append(board.drain_ns + int(self._settings.drain * 1e9))
+        return max(0.0, (min(limits_ns) - now_ns) / 1e9 - MARGIN_S)
 
 
 def _warn_of_threads() -> None:
