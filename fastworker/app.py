@@ -28,6 +28,7 @@ from fastworker.data_decorators import DataDecorators
 from fastworker.declarations import Declaration, Decorator, call_site
 from fastworker.errors import AppLoadError
 from fastworker.plan import Function, make_function, with_cardinality
+from fastworker.route_checks import route_problems, route_warnings, without_leading_slash
 from fastworker.trigger_decorators import TriggerDecorators
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -320,22 +321,27 @@ def assemble(
                 f"{declaration.where}: two functions are named {name!r} (the other: {first.where}); names are "
                 f"compared ignoring case, rename one by @app.function(name=...)"
             )
-        function, found = _complete(declaration, app, root)
+        function, found = _complete(declaration, app, root, warnings)
         problems += found
         if function is not None:
             problems += _lost_route_problems(function, host, declaration.where)
             warnings += _warnings(function)
             functions[name] = function
+    broken_routes = route_problems(functions.values(), host.route_prefix, str(root / "host.json"))
+    problems += broken_routes
+    if not broken_routes:
+        warnings += route_warnings(functions.values(), host.route_prefix)
     if not app.declarations:
         problems.append(f"{app.folder}: the app has no functions: decorate one with e.g. @app.route(...)")
     warnings += _folders_without_handler(root, taken)
     return functions, host, problems, warnings
 
 
-def _complete(declaration: Declaration, app: App, root: Path) -> tuple[Function | None, list[str]]:
+def _complete(declaration: Declaration, app: App, root: Path, warnings: list[str]) -> tuple[Function | None, list[str]]:
     bindings = declaration.bindings
     if declaration.build is None:
         bindings = [with_cardinality(b, declaration.handler) for b in bindings]
+    bindings = without_leading_slash(bindings, warnings.append)
     if not bindings:
         path = root / declaration.function_name / "function.json"
         try:

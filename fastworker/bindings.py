@@ -131,6 +131,11 @@ class Binding:
         return tuple(str(method) for method in listed) if isinstance(listed, list | tuple) else (str(listed),)
 
     @property
+    def allowed_methods(self) -> tuple[str, ...] | None:
+        """The same for routing: None means all, and an empty list none."""
+        return None if self.properties.get("methods") is None else self.methods
+
+    @property
     def is_binary(self) -> bool:
         """Whether the host was told to treat the value as bytes; a stream is one it has read to its end."""
         return self.data_type is not None and self.data_type.lower() in {"binary", "stream"}

@@ -240,7 +240,10 @@ class _Arguments:
         try:
             return frozenset(p.name for p in Route(str(trigger.properties.get("route") or function_name)).parameters)
         except RouteError as exc:
-            self._problem(f"its route ({trigger.where}): {exc}")
+            self._problem(
+                f"its route ({trigger.where}): {exc} (the host serves no function at all of "
+                f"an app that has such a route)"
+            )
             return frozenset()
 
     def _match(self, parameter: inspect.Parameter, binding: Binding | None, bindings: Sequence[Binding]) -> None:

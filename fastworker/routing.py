@@ -1,194 +1,170 @@
-"""Routes as ASP.NET templates (protocol 6.1), matched ignoring case.
+"""The one rule by which a request finds its function, the host's: for serve's plain HTTP and for dev's front.
 
-Used by service.py for functions that get plain HTTP, and by the local host's front.
-Rule: pure, and knows nothing but templates and paths.
+Templates are route_template.py's; service.py and devhost/front.py hold a table each.
+Rule: pure. The first function *by name* whose template, constraints and methods fit is chosen, however specific the
+others are; whether it is disabled, or needs a key, is looked at afterwards, and the next one is not tried.
 """
 
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
-from urllib.parse import unquote
+from collections.abc import Collection
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from fastworker.route_template import Literal, Parameter, Params, Route, RouteError, capitals, split
 
 T = TypeVar("T")
 
-GUID: Final = re.compile(
-    r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
-    r"\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}|\([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\)",
-    re.IGNORECASE,
-)
-# Not in doubled braces, which stand for themselves.
-PARAMETER: Final = re.compile(
-    r"(?<!\{)\{(\*{0,2})([^{}:=?]+)((?::(?:[^{}()=?]|\([^()]*\))+)*)(?:=([^{}]*))?(\?)?\}(?!\})"
-)
-SPECIFICITY: Final = {"literal": 0, "constrained": 1, "plain": 2, "rest": 3}
+__all__ = ["Route", "RouteError", "RouteTable", "decoded_path", "is_reserved", "sort_key", "with_prefix"]
+
+ESCAPES: Final = re.compile(r"(?:%[0-9a-fA-F]{2})+")
+DOT_SEGMENTS: Final = re.compile(r"/\.\.?(?:/|$)")
 
 
-class RouteError(ValueError):
-    """A route template that cannot be understood."""
-
-
-def _number(text: str, low: int, high: int) -> bool:
-    return re.fullmatch(r"[+-]?[0-9]+", text) is not None and low <= int(text) <= high
-
-
-def _float(text: str) -> bool:
-    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE) is not None
-
-
-SIMPLE: Final[dict[str, Callable[[str], bool]]] = {
-    "int": lambda text: _number(text, -(2**31), 2**31 - 1),
-    "long": lambda text: _number(text, -(2**63), 2**63 - 1),
-    "alpha": lambda text: re.fullmatch(r"[A-Za-z]*", text) is not None,
-    "bool": lambda text: text.lower() in ("true", "false"),
-    "guid": lambda text: GUID.fullmatch(text) is not None,
-    "float": _float,
-    "double": _float,
-    "decimal": _float,
-    "datetime": lambda text: re.match(r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}", text) is not None,
-    "required": lambda text: text != "",
-    "file": lambda text: "." in text.rpartition("/")[2],
-    "nonfile": lambda text: "." not in text.rpartition("/")[2],
-}
-
-WITH_ARGUMENTS: Final = frozenset({"regex", "length", "minlength", "maxlength", "min", "max", "range"})
-
-
-def constraint(text: str) -> Callable[[str], bool]:
-    """One `:name` or `:name(arguments)`. Raises RouteError for one that does not exist."""
-    match = re.fullmatch(r"(\w+)(?:\((.*)\))?", text)
-    if match is None:
-        raise RouteError(f"the constraint {text!r} cannot be read")
-    name, given = match[1].lower(), match[2]
-    if given is None and name in SIMPLE:
-        return SIMPLE[name]
-    if name not in WITH_ARGUMENTS and name not in SIMPLE:
-        raise RouteError(f"there is no route constraint {name!r}")
-    if name in SIMPLE:
-        raise RouteError(f"the constraint {text!r} takes no arguments")
-    try:
-        if name == "regex":
-            pattern = re.compile(given.replace("{{", "{").replace("}}", "}"), re.IGNORECASE)
-            return lambda value: pattern.search(value) is not None
-        numbers = [int(part) for part in (given or "").split(",")]
-    except (re.error, ValueError, AttributeError):
-        raise RouteError(f"the constraint {text!r} has the wrong arguments") from None
-    low, high = numbers[0], numbers[-1]
-    if name == "length":
-        return lambda value: low <= len(value) <= high
-    if name in ("minlength", "maxlength"):
-        return lambda value: len(value) >= low if name == "minlength" else len(value) <= high
-    least = low if name != "max" else -(2**63)
-    most = high if name != "min" else 2**63
-    return lambda value: _number(value, least, most)
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class _Row(NamedTuple, Generic[T]):
     name: str
-    rest: bool
-    default: str | None
-    optional: bool
-    checks: tuple[Callable[[str], bool], ...]
-
-
-class Route:
-    """A template. `match` gives the parameters of a path, or None; `order` sorts the more specific first."""
-
-    def __init__(self, template: str) -> None:
-        self.template = template.strip("/")
-        self.parameters: list[Parameter] = []
-        segments = self.template.split("/") if self.template else []
-        self.order = tuple(self._rank(segment) for segment in segments)
-        self._pattern = re.compile("".join(self._segment(s) for s in segments) + "/?", re.IGNORECASE)
-
-    def match(self, path: str) -> dict[str, str | None] | None:
-        """`path` is decoded, without the prefix."""
-        found = self._pattern.fullmatch("/" + path.strip("/") if path.strip("/") else "")
-        if found is None:
-            return None
-        params: dict[str, str | None] = {}
-        for number, parameter in enumerate(self.parameters):
-            value = found[f"p{number}"]
-            value = value if value else parameter.default
-            if value is None and not parameter.optional and not parameter.rest:
-                return None
-            if value is not None and not all(check(value) for check in parameter.checks):
-                return None
-            params[parameter.name] = value
-        return params
-
-    @staticmethod
-    def _rank(segment: str) -> int:
-        if "{" not in segment:
-            return SPECIFICITY["literal"]
-        if "{*" in segment:
-            return SPECIFICITY["rest"]
-        return SPECIFICITY["constrained" if ":" in segment else "plain"]
-
-    def _segment(self, segment: str) -> str:
-        pieces: list[str] = []
-        position = 0
-        whole = PARAMETER.fullmatch(segment)
-        for match in PARAMETER.finditer(segment):
-            pieces.append(self._literal(segment[position : match.start()]))
-            pieces.append(self._parameter(match, alone=whole is not None))
-            position = match.end()
-        pieces.append(self._literal(segment[position:]))
-        text = "".join(pieces)
-        skippable = whole is not None and (whole[1] or whole[5] or whole[4] is not None)
-        return f"(?:/{text})?" if skippable else f"/{text}"
-
-    def _literal(self, text: str) -> str:
-        if re.search(r"[{}]", text.replace("{{", "").replace("}}", "")):
-            raise RouteError(f"the route {self.template!r} has braces that do not fit together")
-        return re.escape(text.replace("{{", "{").replace("}}", "}"))
-
-    def _parameter(self, match: re.Match[str], *, alone: bool) -> str:
-        stars, name, constraints, default, optional = match.groups()
-        texts = re.findall(r":((?:[^:()]|\([^()]*\))+)", constraints or "")
-        checks = tuple(constraint(text) for text in texts)
-        number = len(self.parameters)
-        self.parameters.append(Parameter(name.strip(), bool(stars), default, bool(optional), checks))
-        if stars:
-            return f"(?P<p{number}>.*)"
-        return f"(?P<p{number}>[^/]+)" if alone else f"(?P<p{number}>[^/]+?)"
+    route: Route
+    methods: frozenset[str] | None
+    target: T
 
 
 class RouteTable(Generic[T]):
-    """Targets by prefix, route and method; of several routes that fit, the more specific one counts."""
+    """Targets by prefix, function name, route and methods."""
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix.strip("/")
-        self._rows: list[tuple[Route, frozenset[str], T]] = []
+        self.prefix = prefix
+        self._rows: list[_Row[T]] = []
 
-    def add(self, template: str, methods: Collection[str], target: T) -> Route:
-        """`methods` in any case; none means all. Raises RouteError for a template that cannot be understood."""
-        route = Route(template)
-        self._rows.append((route, frozenset(method.upper() for method in methods), target))
-        self._rows.sort(key=lambda row: row[0].order)
+    def add(self, name: str, template: str, methods: Collection[str] | None, target: T) -> Route:
+        """A function's route below the prefix; `methods` in any case, None means all, and an empty list none.
+
+        Raises RouteError for a template that the host cannot parse.
+        """
+        route = Route(with_prefix(self.prefix, template))
+        allowed = None if methods is None else frozenset(capitals(method) for method in methods)
+        self._rows.append(_Row(name, route, allowed, target))
+        self._rows.sort(key=lambda row: sort_key(row.name))
         return route
 
-    def find(self, method: str, raw_path: str) -> tuple[T, dict[str, str | None]] | None:
+    def find(self, method: str, raw_path: str) -> tuple[T, Params] | None:
         """The target for a path as it stands in the request line, and its parameters.
 
         A method that is not listed is as good as another path: the host says 404, never 405.
         """
-        path = decoded_path(raw_path).strip("/")
-        if self._prefix:
-            if not re.match(re.escape(self._prefix) + "(/|$)", path, re.IGNORECASE):
-                return None
-            path = path[len(self._prefix) :]
-        for route, methods, target in self._rows:
-            params = route.match(path)
-            if params is not None and (not methods or method.upper() in methods):
-                return target, params
+        path = decoded_path(raw_path)
+        if not path.startswith("/"):
+            return None
+        segments, uppers = split(path)
+        method = method.upper()
+        for row in self._rows:
+            if row.methods is None or method in row.methods:
+                params = row.route.match_segments(path, segments, uppers)
+                if params is not None:
+                    return row.target, params
         return None
+
+    def hidden(self) -> list[tuple[str, str]]:
+        """(function, the one before it by name) for functions that no request can reach because of the other."""
+        found = []
+        for index, row in enumerate(self._rows):
+            for before in self._rows[:index]:
+                if _covers(before, row):
+                    found.append((row.name, before.name))
+                    break
+        return found
 
     def __bool__(self) -> bool:
         return bool(self._rows)
 
 
+def sort_key(name: str) -> str:
+    """The host's order of functions: ordinal, ignoring case, so that `-` < digits < letters < `_`."""
+    return capitals(name)
+
+
+def with_prefix(prefix: str, template: str) -> str:
+    """The whole template: the host joins the two as they are."""
+    return f"{prefix}/{template}" if prefix else template
+
+
+def is_reserved(template: str) -> bool:
+    """Whether the host keeps such a route for itself, by its letters, so that `administrator` is in error, too."""
+    return template.strip("/").lower().startswith(("admin", "runtime"))
+
+
+def _covers(before: "_Row[T]", row: "_Row[T]") -> bool:
+    """Whether every request for `row` fits `before`; False also where that takes more than a look to tell."""
+    if before.methods is not None and (row.methods is None or not row.methods <= before.methods):
+        return False
+    wide, narrow = before.route.segments, row.route.segments
+    for index, segment in enumerate(wide):
+        part, other = segment[0], narrow[index] if index < len(narrow) else ()
+        if len(segment) > 1:
+            return False
+        if isinstance(part, Literal):
+            if len(other) != 1 or not isinstance(other[0], Literal) or other[0].upper != part.upper:
+                return False
+            continue
+        if part.constraints:
+            return False
+        if part.rest:
+            return True
+        may_be_absent = part.optional or part.default is not None
+        needed = not other or (len(other) == 1 and isinstance(other[0], Parameter) and _may_be_more_or_less(other[0]))
+        if needed and not may_be_absent:
+            return False
+        if len(other) == 1 and isinstance(other[0], Parameter) and other[0].rest:
+            return False
+    return len(narrow) <= len(wide)
+
+
+def _may_be_more_or_less(parameter: Parameter) -> bool:
+    return parameter.rest or parameter.optional or parameter.default is not None
+
+
+# ---- paths -------------------------------------------------------------------------------------------------
+
+
 def decoded_path(raw: str) -> str:
-    """The path of a request line, decoded; an encoded slash stays encoded, as in ASP.NET."""
-    return unquote(raw.replace("%2f", "%252F").replace("%2F", "%252F"))
+    """The path of a request line as the host reads it, before it looks for a route.
+
+    Escapes are decoded once, but for `%2F` and for bytes that are not UTF-8, which stay as they are written; then
+    `.` and `..` are resolved. Empty segments stay.
+    """
+    path = ESCAPES.sub(_decoded, raw) if "%" in raw else raw
+    return _without_dots(path) if "/." in path and DOT_SEGMENTS.search(path) else path
+
+
+def _decoded(match: re.Match[str]) -> str:
+    text = match[0]
+    data = bytes.fromhex(text.replace("%", ""))
+    if b"/" not in data:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            pass
+    pieces: list[str] = []
+    index = 0
+    while index < len(data):
+        size = 1 if data[index] < 0x80 else 2 if data[index] < 0xE0 else 3 if data[index] < 0xF0 else 4
+        try:
+            if data[index] == 0x2F:
+                raise ValueError
+            pieces.append(data[index : index + size].decode())
+        except ValueError:
+            size = 1
+            pieces.append(text[3 * index : 3 * index + 3])
+        index += size
+    return "".join(pieces)
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    segments = path.split("/")
+    for index, segment in enumerate(segments):
+        if segment in (".", ".."):
+            if segment == ".." and len(kept) > 1:
+                kept.pop()
+            if index == len(segments) - 1:
+                kept.append("")
+        else:
+            kept.append(segment)
+    return "/".join(kept) or "/"

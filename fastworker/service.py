@@ -102,7 +102,8 @@ class Service:
                 self._routes[b"/" + target[1]] = target
             else:
                 route = function.name if host.forwards_by_name else function.route
-                self._plain.add(route, function.trigger.methods, target)
+                allowed = function.trigger.allowed_methods
+                self._plain.add(function.name, route, allowed, target)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
     def listen(self) -> None:

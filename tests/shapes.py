@@ -129,5 +129,5 @@ def _routes() -> tuple[LoadedApp, RouteTable[str]]:
     app = load_app(str(Path(APP)), app_root=None)
     routes: RouteTable[str] = RouteTable(PREFIX)
     for function in app.functions.values():
-        routes.add(function.route, function.trigger.methods, function.name)
+        routes.add(function.name, function.route, function.trigger.allowed_methods, function.name)
     return app, routes

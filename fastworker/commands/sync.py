@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     loaded = load_app(str(root), app_root=str(root))
     changes = planned_changes(loaded, root)
     strays = stray_folders(loaded, root)
-    for line in strays:
+    for line in (*_told_by_sync(loaded), *strays):
         print(f"fastworker sync: {line}", file=sys.stderr)
     for change in changes:
         if not arguments.check:
@@ -65,6 +65,11 @@ def main(argv: Sequence[str]) -> int:
     if not changes and not arguments.quiet:
         print(f"{root}: everything is in step ({len(loaded.functions)} functions)")
     return 0
+
+
+def _told_by_sync(loaded: LoadedApp) -> list[str]:
+    """The warnings of the app, but for folders without a function, of which `stray_folders` tells more."""
+    return [line for line in loaded.warnings if "the host knows a function" not in line]
 
 
 def planned_changes(loaded: LoadedApp, root: Path) -> list[Change]:

@@ -105,11 +105,12 @@ def manual_trigger(function: Function, text: str, url: str) -> TriggerData:
     """The trigger's value for a call by hand; `url` is where an http function would be called."""
     trigger = function.trigger
     if trigger.key == "httptrigger":
-        method = function.methods[0] if function.methods else "POST"
+        methods = function.methods or ("POST",)
+        method = methods[0]
         body = text.encode()
         headers: list[tuple[str, str]] = [("Host", "localhost")]
         if body:
-            method = next((m for m in function.methods if m in ("POST", "PUT", "PATCH")), method)
+            method = next((m for m in methods if m in ("POST", "PUT", "PATCH")), method)
             kind = "application/json" if _is_json(text) else "text/plain; charset=utf-8"
             headers += [("Content-Type", kind), ("Content-Length", str(len(body)))]
         return TriggerData(HttpRequest(method, url, tuple(headers), {}, body or None))

@@ -67,10 +67,7 @@ class RunningApp:
         self._jobs: set[asyncio.Task[Any]] = set()
         self._listeners: dict[tuple[str, str], list[QueueListener | BlobListener]] = {}
         self.router = Router(files.functions, self.host.route_prefix)
-        self.functions = [
-            replace(f, problem=self.router.problems[f.name]) if f.name in self.router.problems else f
-            for f in files.functions
-        ]
+        self.functions = files.functions
         state = self.root / ".fastworker"
         self.accounts = Accounts(self.settings, state, self.host.queues.encoding)
         self._state = TriggerState(state / "triggers.db")
@@ -183,7 +180,7 @@ class RunningApp:
         place = self.router.url(self.base_url, function) if function.is_http else _place(function)
         kind = trigger.type.removesuffix("Trigger")
         if function.is_http:
-            kind = ",".join(function.methods) or "any method"
+            kind = "any method" if function.methods is None else ",".join(function.methods) or "no method"
         return kind, f"{place} (disabled)" if function.disabled else place
 
 

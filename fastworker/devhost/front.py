@@ -15,6 +15,7 @@ from fastworker.devhost.answers import HttpReply
 from fastworker.devhost.envelope import HttpRequest, TriggerData
 from fastworker.devhost.forwarding import forward, proxy
 from fastworker.devhost.functions import Function
+from fastworker.devhost.jsonfile import ConfigError
 from fastworker.routing import RouteError, RouteTable
 
 if TYPE_CHECKING:
@@ -47,18 +48,20 @@ class Keys:
 
 
 class Router:
-    """The http functions of an app by route, the more specific first."""
+    """The http functions of an app by route, in the order of their names. Raises ConfigError as the host gives up."""
 
     def __init__(self, functions: list[Function], prefix: str) -> None:
         self._prefix = prefix.strip("/")
         self._routes: RouteTable[Function] = RouteTable(prefix)
-        self.problems: dict[str, str] = {}
         for function in functions:
             if function.is_http:
                 try:
-                    self._routes.add(function.route, function.methods, function)
+                    self._routes.add(function.name, function.route, function.methods, function)
                 except RouteError as error:
-                    self.problems[function.name] = f"{function.trigger.where}: {error}"
+                    raise ConfigError(
+                        f"{function.trigger.where}: function {function.name!r}: {error} (the host serves no "
+                        f"function at all of an app that has such a route)"
+                    ) from None
 
     def find(self, method: str, raw_path: str) -> tuple[Function, dict[str, str | None]] | None:
         return self._routes.find(method, raw_path)

