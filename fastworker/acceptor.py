@@ -22,8 +22,12 @@ LINGER_S = 5.0
 IDLE_S = 600.0
 ACCEPTS_AT_ONCE = 64
 PAUSE_S = 0.1
-# Out of descriptors, memory or epoll watches: the backlog keeps the clients until there is room again.
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)
+# What accept(2) says of one client, who is gone, or whom a firewall's rule refuses: the next may be another.
+OF_ONE_CLIENT = (
+    *(errno.ECONNABORTED, errno.ECONNRESET, errno.EINTR, errno.EPERM, errno.EPROTO, errno.ETIMEDOUT),
+    *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENONET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    *(errno.ENOPROTOOPT, errno.EOPNOTSUPP),
+)
 
 
 class Acceptor:
@@ -102,16 +106,20 @@ class Acceptor:
                 self._pause("no descriptor number is free, and no connection has been idle for 10 minutes")
                 return
             try:
-                self._connections.adopt(self._listener.accept()[0])
+                accepted = self._listener.accept()[0]
             except BlockingIOError:
                 self._told_pause = False
                 return
-            except ConnectionError:
-                continue  # gone before it was accepted
             except OSError as error:
-                if error.errno not in EXHAUSTED:
-                    raise
-                self._pause(os.strerror(error.errno))
+                if error.errno in OF_ONE_CLIENT:
+                    continue
+                # Out of descriptors or memory, or worse: the backlog keeps the clients until it is better.
+                self._pause(os.strerror(error.errno or 0))
+                return
+            try:
+                self._connections.adopt(accepted)
+            except OSError as error:  # this client is lost, for it has no place; who comes next can wait
+                self._pause(os.strerror(error.errno or 0))
                 return
 
     def _pause(self, why: str) -> None:

@@ -138,7 +138,8 @@ class Board:
         )
         return ConnectionRow(
             owner - 1 if owner else None,
-            Phase(phase or Phase.TAKEN),
+            # Anything else is user code's writing across its bounds: half of a request, which nobody can go on with.
+            Phase(phase) if TAKEN <= phase <= ANSWERING else Phase.READING if phase else Phase.TAKEN,
             sent_ns,
             hard_ns,
             before,

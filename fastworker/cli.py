@@ -85,8 +85,8 @@ def serve(argv: Sequence[str]) -> int:
         settings = msgspec.structs.replace(settings, spin=SPIN_US if workers <= cpus else 0)
     with open_listener(settings.port) as listener:
         logs.log.info("server.listening", port=listener.getsockname()[1], workers=workers)
-        outcome = supervisor.run(settings, workers, listener, _zygote_main)
-    return _fail(*outcome) if outcome.exit_code else 0
+        outcome = supervisor.run(settings, workers, listener, _warden_main)
+    return _fail(*outcome) if outcome.cause else outcome.exit_code
 
 
 def dev(argv: Sequence[str]) -> int:
@@ -148,6 +148,12 @@ def open_listener(port: int) -> socket.socket:
         reason = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise PortInUseError(f"cannot listen on 127.0.0.1:{port}: {reason}; free it, or give another --port") from None
     return listener
+
+
+def _warden_main(control: "ControlSocket", inherited: "Inherited", settings: "Settings") -> NoReturn:
+    from fastworker import warden
+
+    warden.main(control, inherited, settings, _zygote_main)
 
 
 def _zygote_main(control: "ControlSocket", inherited: "Inherited", settings: "Settings", parent: int) -> NoReturn:

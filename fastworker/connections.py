@@ -20,6 +20,7 @@ and arming the connection. Then nobody has the connection and no event will come
 
 import contextlib
 import enum
+import errno
 import fcntl
 import itertools
 import os
@@ -104,12 +105,14 @@ class Connections:
         """Gives an accepted connection its number, and the shared epoll an entry for it.
 
         Raises:
-            OSError: no descriptor is free, or the epoll is full.
+            OSError: no descriptor is free, the epoll is full, or the client is gone. The connection is closed.
         """
         with accepted:
             number = fcntl.fcntl(accepted, fcntl.F_DUPFD_CLOEXEC, self._numbers.first)
         connection = socket_of(number)
         try:
+            if number >= self._numbers.first + self._numbers.size:  # the board has no row for it
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._shared.register(number, ARMED)
@@ -140,9 +143,13 @@ class Connections:
             self._table[number].holders.add(slot)
         return lent
 
-    def arm(self, number: int) -> None:
-        """The next request on it may go to any worker."""
-        self._shared.modify(number, ARMED)
+    def arm(self, number: int) -> bool:
+        """The next request on it may go to any worker; False if the kernel does not take it (no memory, no entry)."""
+        try:
+            self._shared.modify(number, ARMED)
+        except OSError:
+            return False
+        return True
 
     def begin_close(self, number: int) -> tuple[socket.socket, set[int]] | None:
         """Takes a connection out of service; returns it and the slots that must drop it, or None if it was out."""
@@ -150,7 +157,8 @@ class Connections:
         if entry is None or entry.state is not State.OPEN:
             return None
         entry.state = State.CLOSING
-        self._shared.unregister(number)
+        with contextlib.suppress(OSError):  # somebody in a worker has taken it out of the epoll that all share
+            self._shared.unregister(number)
         return entry.socket, set(entry.holders)
 
     def move(self, number: int, slot: int, free: int) -> set[int] | None:
@@ -233,7 +241,11 @@ class Audit:
         self._beats = {slot: board.worker(slot).beat for slot in live}
 
     def step(self, live: Collection[int]) -> set[int] | None:
-        """The lost connections; None while another look would prove nothing yet. Ask again a moment later."""
+        """The lost connections; None while another look would prove nothing yet. Ask again a moment later.
+
+        Raises:
+            OSError: the epoll cannot be read now (no descriptor, no memory); nothing has been decided.
+        """
         if not self._suspects:
             return set()
         for slot, beat in self._beats.items():

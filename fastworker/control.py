@@ -1,20 +1,58 @@
 """Control sockets: the messages between supervisor, zygote and workers, and the descriptors that ride along.
 
 Both ends of every SOCK_SEQPACKET pair speak through here; one packet is one message.
-Rule: carries, never decides. A peer that has died is an end of file here, not an exception.
+Rule: carries, never decides. A peer that has died is an end of file here, not an exception, and one that says what no
+peer of its kind says is a StrayMessage: user code runs beside the worker's end, and may write to any descriptor.
 """
 
 import array
+import contextlib
+import errno
+import os
 import select
 import socket
 from collections import deque
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 
 class Message(msgspec.Struct, tag=True):
     """What all messages have in common: their class name travels as the tag."""
+
+
+# -- supervisor -> warden
+
+
+class ForkZygote(Message):
+    """Fork a zygote; its end of its control socket rides along."""
+
+    generation: int
+
+
+# -- warden -> supervisor
+
+
+class ZygoteForked(Message):
+    """It runs; its pidfd rides along where there are such."""
+
+    generation: int
+    pid: int
+
+
+class ZygoteFailed(Message):
+    """It could not be forked: no memory, too many processes."""
+
+    generation: int
+    cause: str
+
+
+class ZygoteExited(Message):
+    """It has ended; `status` is what waitpid(2) said."""
+
+    generation: int
+    pid: int
+    status: int
 
 
 # -- supervisor -> zygote
@@ -43,6 +81,8 @@ class AppFailed(Message):
 
 
 class Forked(Message):
+    """A worker runs in `slot`; its pidfd rides along where there are such."""
+
     slot: int
     pid: int
 
@@ -129,18 +169,35 @@ class Retire(Message):
     """Take nothing new, finish what is in flight, run the stop hooks, exit."""
 
 
+ToWarden: TypeAlias = ForkZygote
+FromWarden: TypeAlias = ZygoteForked | ZygoteFailed | ZygoteExited
 ToZygote: TypeAlias = ForkWorker
 FromZygote: TypeAlias = AppReady | AppFailed | Forked | Exited
 FromWorker: TypeAlias = WorkerReady | WorkerFailed | Want | Dropped | Occupied | CloseConnection
 ToWorker: TypeAlias = Hold | Gone | Drop | Retire
-AnyMessage: TypeAlias = ToZygote | FromZygote | FromWorker | ToWorker
+AnyMessage: TypeAlias = ToWarden | FromWarden | ToZygote | FromZygote | FromWorker | ToWorker
 
 PACKET = 64 * 1024
 # In characters, of which UTF-8 needs up to four bytes each: one packet carries one message.
 CAUSE_LIMIT = 8 * 1024
 
+# What send(2) says of a peer that has ended. Everything else may pass (no buffers, no memory, too many descriptors
+# under way), and is tried again.
+PEER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN, errno.ESHUTDOWN)
+# What recv(2) may say that passes.
+PASSING = (errno.EINTR, errno.ENOMEM, errno.ENOBUFS)
+# Of a packet, and not of the socket: trying it again cannot help.
+PACKET_BAD = (errno.EMSGSIZE, errno.EBADF, errno.EINVAL)
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+_decoders: dict[Any, "msgspec.msgpack.Decoder[AnyMessage]"] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (AnyMessage, ToWarden, FromWarden, ToZygote, FromZygote, FromWorker, ToWorker)
+}
+
+
+class StrayMessage(Exception):  # noqa: N818 - what came, and not what went wrong here
+    """A packet that is none of the messages that may come here. Whoever sent it is not to be trusted any more."""
 
 
 def cause_of(error: BaseException) -> str:
@@ -149,17 +206,21 @@ def cause_of(error: BaseException) -> str:
 
 
 class ControlSocket:
-    """One end of a control socket. Non-blocking; a full peer is queued for, never waited for."""
+    """One end of a control socket. Non-blocking; a full peer is queued for, never waited for.
 
-    def __init__(self, end: socket.socket) -> None:
+    `hears` is the union of the messages that may come: `FromWorker` and the like.
+    """
+
+    def __init__(self, end: socket.socket, hears: Any = AnyMessage) -> None:
         end.setblocking(False)
         self._socket = end
-        self._outbox: deque[tuple[bytes, int | None]] = deque()
+        self._decoder = _decoders[hears]
+        self._outbox: deque[tuple[bytes, int | None, bool]] = deque()
 
     @classmethod
-    def from_fd(cls, fd: int) -> "ControlSocket":
+    def from_fd(cls, fd: int, hears: Any = AnyMessage) -> "ControlSocket":
         """The end that arrived as a descriptor."""
-        return cls(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fd))
+        return cls(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fd), hears)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -169,42 +230,70 @@ class ControlSocket:
         """Messages that wait for room at the peer; `flush` sends them."""
         return len(self._outbox)
 
-    def send(self, message: AnyMessage, fd: int | None = None) -> None:
-        """Sends or queues a message. The descriptor must stay open until it is sent (see `backlog`)."""
-        self._outbox.append((_encoder.encode(message), fd))
+    def send(self, message: AnyMessage, fd: int | None = None, *, give: bool = False) -> None:
+        """Sends or queues a message.
+
+        The descriptor must stay open until it is sent (see `backlog`); with `give` it is this object's to close then.
+        """
+        self._outbox.append((_encoder.encode(message), fd, give))
         self.flush()
 
     def flush(self) -> None:
         """Sends what is queued until the peer is full; to a peer that is gone, everything is dropped."""
         while self._outbox:
-            packet, fd = self._outbox[0]
+            packet, fd, _ = self._outbox[0]
             riding = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
             try:
                 self._socket.sendmsg([packet], riding)
-            except BlockingIOError:
-                return
-            except OSError:  # the peer died: BrokenPipe, ConnectionReset; its end of file is on the way
-                self._outbox.clear()
-                return
-            self._outbox.popleft()
+            except OSError as error:
+                if error.errno in PEER_GONE:  # its end of file is on the way
+                    self._drop_outbox()
+                    return
+                if error.errno not in PACKET_BAD:
+                    return  # full, or the kernel has no buffers: at the next flush
+            self._settle()
+
+    def _settle(self) -> None:
+        _, fd, given = self._outbox.popleft()
+        if fd is not None and given:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _drop_outbox(self) -> None:
+        while self._outbox:
+            self._settle()
 
     def receive(self) -> tuple[AnyMessage, int | None]:
         """The next message and its descriptor (yours to close).
 
+        The descriptor is None, too, when this process has no room for it.
+
         Raises:
-            BlockingIOError: nothing is there.
+            BlockingIOError: nothing is there, or the kernel has no memory to give it with.
             EOFError: the peer is gone.
+            StrayMessage: it is not what `hears` says.
         """
         try:
             packet, ancillary, _, _ = self._socket.recvmsg(PACKET, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-        except ConnectionResetError:
-            raise EOFError from None
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno in PASSING:
+                raise BlockingIOError(error.errno, os.strerror(error.errno)) from None
+            raise EOFError from None  # reset; or no socket any more, for somebody has closed it
         if not packet:
             raise EOFError
         fd = None
         for _, _, data in ancillary:
-            fd = array.array("i", data[:4])[0]
-        return _decoder.decode(packet), fd
+            if len(data) >= 4:
+                fd = array.array("i", data[:4])[0]
+        try:
+            return self._decoder.decode(packet), fd
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            if fd is not None:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            raise StrayMessage(f"{len(packet)} bytes: {packet[:40]!r}") from None
 
     def wait(self, timeout_s: float) -> bool:
         """Waits until a message may be there; False when none came in time.
@@ -215,7 +304,15 @@ class ControlSocket:
         waiter.register(self._socket, select.POLLIN)
         return bool(waiter.poll(timeout_s * 1000))
 
+    @property
+    def hung_up(self) -> bool:
+        """The peer has closed its end."""
+        waiter = select.poll()
+        waiter.register(self._socket, 0)
+        return bool(waiter.poll(0))
+
     def close(self) -> None:
+        self._drop_outbox()
         self._socket.close()
 
 

@@ -4,10 +4,14 @@ Called by supervisor.py for every connection that a dead worker had taken.
 Rule: pure; the caller looks (board row, kernel counts) and acts, this file only decides.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastworker.answer import Answer, problem
 from fastworker.board import ConnectionRow, Phase
+
+# So many invocations are named in one log line.
+MOST_NAMED = 32
 
 
 class Found(NamedTuple):
@@ -60,3 +64,10 @@ def _for_invocation(row: ConnectionRow, death: Death, now_ns: int) -> Answer:
         limit_s = (row.hard_ns - row.sent_ns) / 1e9
         detail = f"ran too long: still running past deadline and grace, {limit_s:g} s, so its worker was killed"
     return problem(status, detail, function=row.function or None, invocation_id=row.invocation_id or None)
+
+
+def named(rows: Sequence[ConnectionRow]) -> str:
+    """The invocations in these rows, for a log line: `order 7b4f3a0e-..., order ...`. Of the others only the number."""
+    known = [f"{row.function} {row.invocation_id}".strip() for row in rows if row.function or row.invocation_id]
+    more = len(known) - MOST_NAMED
+    return ", ".join(known[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,6 +1,7 @@
 """The worker pool as a pure state machine: how many workers there are, and which are started and ended.
 
-Fed by supervisor.py with (now, event); answers with actions: StartZygote, StopZygote, Fork, Retire, Kill, GiveUp.
+Fed by supervisor.py with (now, event); answers with actions: StartZygote, StopZygote, Fork, Abandon, Retire, Kill,
+GiveUp.
 Rule: every change of a WorkerState happens in this file, and nothing here touches the system or reads a clock.
 
 A worker is replaced by first making its successor: Fork, wait for READY, then Retire the old one. Reload (a new
@@ -22,6 +23,8 @@ FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 # So many failed starts in a row, and no worker to go on with: nothing can be started any more.
 FAILED_STARTS = 5
+# A fork takes milliseconds, of a large app some hundred; a zygote that does not fork within this stands still.
+FORK_S = 15.0
 # Beyond what its invocations may take, for a retiring worker's stop hooks.
 STOP_HOOKS_S = 10.0
 
@@ -47,11 +50,15 @@ class AppReady(NamedTuple):
 
 
 class ZygoteGone(NamedTuple):
-    """A zygote has ended, or said that it cannot import the app; its workers, if any, are reported on their own."""
+    """A zygote has ended, or said that it cannot import the app; its workers, if any, are reported on their own.
+
+    `unborn`: it could not even be forked, which says nothing about the app.
+    """
 
     generation: int
     exit_code: int
     cause: str
+    unborn: bool = False
 
 
 class WorkerForked(NamedTuple):
@@ -107,6 +114,12 @@ class Fork(NamedTuple):
     slot: int
 
 
+class Abandon(NamedTuple):
+    """It was never forked, and nobody waits for it any more."""
+
+    slot: int
+
+
 class Retire(NamedTuple):
     """Let it finish what is in flight and exit."""
 
@@ -132,7 +145,7 @@ class GiveUp(NamedTuple):
     cause: str
 
 
-Action: TypeAlias = StartZygote | StopZygote | Fork | Retire | Kill | Tell | GiveUp
+Action: TypeAlias = StartZygote | StopZygote | Fork | Abandon | Retire | Kill | Tell | GiveUp
 
 
 @dataclass
@@ -167,6 +180,7 @@ class Pool:
     _reload_wanted: bool = False
     _zygotes: set[int] = field(default_factory=set)  # those that have imported and live
     _failed_at: float = 0.0
+    _silent: int | None = None  # the generation whose zygote does not fork
     _fallback: int | None = None  # the generation before, while the newest has not yet replaced it
 
     def step(self, now: float, event: Event) -> list[Action]:
@@ -238,8 +252,9 @@ class Pool:
             worker.doomed = True
         if event.generation == self.loading:
             self.loading = None
-            if self.generation < 0 and self.has_imported:
-                # It did import before: what hinders it now may pass.
+            self._silent = None  # no other is to be had for now, so it is asked again
+            if self.generation < 0 and (self.has_imported or event.unborn):
+                # It did import before, or has not been tried: what hinders it now may pass.
                 self._failed_start(now, event.exit_code, event.cause, actions)
             elif self.generation < 0:
                 self._give_up(event.exit_code, event.cause, actions)
@@ -285,7 +300,14 @@ class Pool:
             self._zygote_gone(now, ZygoteGone(self.loading, 3, cause), actions)
         for slot, worker in self._workers.items():
             age = now - worker.since
-            if worker.state in (WorkerState.FORKING, WorkerState.STARTING) and age > self.start_timeout_s:
+            if worker.state is WorkerState.FORKING and age > min(FORK_S, self.start_timeout_s):
+                # Import the app anew beside it: whom it has forked before serve on until their successors are there.
+                detail = f"the process that forks the workers has not done so for {age:.0f} s; the app is imported anew"
+                actions += [Tell("zygote.silent", {"slot": slot, "detail": detail}), Abandon(slot)]
+                worker.since = now
+                self._silent = worker.generation
+                self._reload_wanted = self.loading is None
+            elif worker.state is WorkerState.STARTING and age > self.start_timeout_s:
                 actions.append(Kill(slot, f"not ready within FASTWORKER_START_TIMEOUT={self.start_timeout_s:g} s"))
                 worker.since = now
             elif worker.state is WorkerState.RETIRING and age > self.retire_s:
@@ -317,7 +339,7 @@ class Pool:
             return
         if self.loading is None and (self.generation < 0 or self._reload_wanted) and now >= self._retry_at:
             self._load(now, actions)
-        if self.generation < 0:
+        if self.generation < 0 or self.generation == self._silent:
             return
         staying = [worker for worker in self._workers.values() if worker.state is not WorkerState.RETIRING]
         ready = [worker for worker in staying if worker.state is WorkerState.READY]

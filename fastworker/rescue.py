@@ -4,6 +4,7 @@ Called by supervisor.py when a worker has ended. orphans.py decides each fate; h
 Rule: the worker is dead before anything here happens, so that nobody answers twice.
 """
 
+import contextlib
 import select
 import socket
 import time
@@ -26,6 +27,7 @@ class Rescue:
         self._connections = connections
         self._acceptor = acceptor
         self._audits: list[Audit] = []
+        self._wanted = False  # an audit that could not begin yet
 
     def taken_by(self, slot: int) -> list[int]:
         """The connections that the board says the worker in `slot` has."""
@@ -47,24 +49,35 @@ class Rescue:
             except OSError:  # full or reset: nobody is reading there
                 keep = False
         self._board.release(number)
-        if keep:
-            self._connections.arm(number)
-        else:
+        if not keep or not self._connections.arm(number):
             self._acceptor.close(number, linger=fate.answer is not None)
 
     def begin_audit(self, live: Iterable[int]) -> None:
         """The dead one may also have taken a connection without having said so."""
-        self._audits.append(Audit(self._shared, self._board, self._connections, live))
+        self._wanted = True
+        self._try_audit(live)
 
     def go_on(self, live: Collection[int]) -> None:
         """Another look of every audit; what is found to be nobody's is armed again."""
+        if self._wanted:
+            self._try_audit(live)
         for audit in list(self._audits):
-            for number in audit.step(live) or ():
+            try:
+                lost = audit.step(live) or ()
+            except OSError:
+                continue  # no descriptor or memory to read the epoll with: at the next scan
+            for number in lost:
                 if self._connections.get(number) is not None:
                     log.debug("connection.found", number=number)
-                    self._connections.arm(number)
+                    if not self._connections.arm(number):
+                        self._acceptor.close(number, linger=False)
             if audit.finished:
                 self._audits.remove(audit)
+
+    def _try_audit(self, live: Iterable[int]) -> None:
+        with contextlib.suppress(OSError):
+            self._audits.append(Audit(self._shared, self._board, self._connections, live))
+            self._wanted = False
 
 
 def _ended(connection: socket.socket) -> bool:

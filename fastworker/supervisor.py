@@ -1,9 +1,10 @@
 """The supervisor process: starts and ends workers, keeps deadlines, answers for workers that died.
 
-Started by cli.py; forks zygotes, which fork workers. pool.py decides who lives, acceptor.py opens and closes
-connections, watchdog.py keeps deadlines, rescue.py looks after what the dead leave; this file holds them together.
-Rule: never reads a request, never imports HTTP parsing, the app or user code: nothing a client or a handler does
-can hold it up.
+Started by cli.py; its warden forks zygotes, which fork workers. pool.py decides who lives, zygotes.py has that done,
+acceptor.py opens and closes connections, watchdog.py keeps deadlines, rescue.py looks after what the dead leave; this
+file holds them together.
+Rule: never reads a request, never imports HTTP parsing, the app or user code, and waits for nobody: nothing that a
+client or a handler does can hold it up or end it.
 """
 
 import os
@@ -13,8 +14,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from collections import deque
+from typing import NamedTuple
 
 import uvloop
 
@@ -27,11 +28,9 @@ from fastworker.control import (
     AppFailed,
     AppReady,
     CloseConnection,
-    ControlSocket,
     Dropped,
     Exited,
     Forked,
-    ForkWorker,
     Gone,
     Hold,
     Occupied,
@@ -39,62 +38,49 @@ from fastworker.control import (
     Want,
     WorkerFailed,
     WorkerReady,
-    control_pair,
 )
 from fastworker.deadline import limit_s
 from fastworker.inherited import Inherited
 from fastworker.logs import log, write_traceback
 from fastworker.picture import PictureFrame
 from fastworker.pool import Pool, WorkerState
-from fastworker.processes import how_it_ended, kill_and_wait, kill_group, shed_supervisor
+from fastworker.processes import Process, how_it_ended, open_pidfd, own_signals
 from fastworker.rescue import Rescue
 from fastworker.settings import Settings
+from fastworker.starting import Starting
 from fastworker.watchdog import SCAN_S, Watchdog
+from fastworker.workers import Worker, Workers
+from fastworker.zygotes import LAST_S, STOP_S, WardenMain, Zygotes
 
 SLOW_SCAN_S = 1.0
-
-ZygoteMain = Callable[[ControlSocket, Inherited, Settings, int], NoReturn]
+# A host that lives starts a handler that ended with this at once, and does not count it as a failure; one that ended
+# with 0 it never starts again (protocol 5.3).
+START_ME_AGAIN = 200
 
 
 class Outcome(NamedTuple):
-    """How the server ended: its exit code, and the cause unless that is 0."""
+    """How the server ended: its exit code, and the cause unless it was told to."""
 
     exit_code: int
     cause: str = ""
 
 
-class _Zygote(NamedTuple):
-    pid: int
-    control: ControlSocket
-
-
-class _Worker:
-    """What the supervisor knows of a worker besides its state (which is pool.py's)."""
-
-    def __init__(self, generation: int, control: ControlSocket, theirs: socket.socket) -> None:
-        self.generation = generation
-        self.control = control
-        self.theirs: socket.socket | None = theirs  # kept until the zygote has it
-        self.pid = 0
-        self.request_limit: int | None = None
-        self.death: orphans.Death | None = None  # why we killed it, if we did
-        self.failure: WorkerFailed | None = None
-
-
-def run(settings: Settings, workers: int, listener: socket.socket, zygote_main: ZygoteMain) -> Outcome:
+def run(settings: Settings, workers: int, listener: socket.socket, warden_main: WardenMain) -> Outcome:
     """Serves on `listener` until told to stop, or until nothing can be started any more."""
-    return Supervisor(settings, workers, listener, zygote_main).run()
+    own_signals()
+    return Supervisor(settings, workers, listener, warden_main).run()
 
 
 class Supervisor:
-    """One server. All methods run on its loop, but `_fork_zygote`, which runs between two turns of it."""
+    """One server. All methods run on its loop, but for `_run`, which forks wardens between two turns of it."""
 
-    def __init__(self, settings: Settings, workers: int, listener: socket.socket, zygote_main: ZygoteMain) -> None:
+    def __init__(self, settings: Settings, workers: int, listener: socket.socket, warden_main: WardenMain) -> None:
         self._settings = settings
-        self._zygote_main = zygote_main
         longest_s = limit_s(own_s=None, server_s=settings.deadline, host_timeout_s=None, grace_s=settings.grace)
+        self._host_pid = os.getppid()
+        self._host = open_pidfd(self._host_pid) if settings.under_host else None
 
-        self._soft_limit = linux.soft_descriptor_limit()
+        soft_limit = linux.soft_descriptor_limit()
         numbers = number_range(linux.raise_descriptor_limit())
         slots = workers * 2 + 1
         # Before any fork: every process must see the same epoll and the same board.
@@ -108,20 +94,31 @@ class Supervisor:
             start_timeout_s=settings.start_timeout,
             retire_s=longest_s + settings.grace + pool.STOP_HOOKS_S,
         )
+        self._events: deque[pool.Event] = deque()
+        kin = (self._inherited, settings, soft_limit, warden_main)
+        self._zygotes = Zygotes(*kin, hear=self._on_zygote, gone=self._zygote_gone)
+        # Before the loop is made: libuv leaves descriptors and fork handlers in whoever is forked from it.
+        self._try_fork_warden()
         self._loop = uvloop.new_event_loop()
         self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
         self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor)
-        self._watchdog = Watchdog(
-            self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._kill
+        self._workers = Workers(
+            self._loop,
+            self._zygotes,
+            hear=self._on_message,
+            forked=lambda slot: self._step(pool.WorkerForked(slot)),
+            gone=self._worker_gone,
         )
-        self._zygotes: dict[int, _Zygote] = {}
-        self._to_fork: list[int] = []
-        self._workers: dict[int, _Worker] = {}
-        self._orphaned: dict[int, int] = {}  # pid -> slot, of workers whose zygote died
+        self._watchdog = Watchdog(
+            self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
+        )
+        self._starting = Starting(settings, self._pool, time.monotonic())
         self._outcome: Outcome | None = None
         self._served_before = 0
         self._quiet_scans = 0
         self._slow_scan_ns = 0
+        self._ending_ns = 0
+        self._finished = False
 
     def run(self) -> Outcome:
         linux.adopt_orphans()
@@ -130,121 +127,74 @@ class Supervisor:
             # Leaves a note for the loop, which also keeps it while it is not running.
             signal.signal(number, lambda number, _: self._loop.call_soon_threadsafe(self._on_signal, number))
         self._loop.set_exception_handler(self._on_defect)
+        try:
+            self._run()
+        except Exception as error:
+            self._on_defect(None, {"exception": error})
+        assert self._outcome is not None
+        return self._outcome
+
+    def _run(self) -> None:
         self._acceptor.start()
+        self._zygotes.watch(self._loop)
+        if self._host is not None:
+            self._loop.add_reader(self._host, self._host_gone)
         self._step(pool.Tick())
         self._loop.call_soon(self._scan)
-        while self._outcome is None or not self._pool.empty:
-            # Forked while the loop is not running: the child must not find itself inside a callback of it.
-            while self._to_fork:
-                self._fork_zygote(self._to_fork.pop(0))
+        while not self._finished:
+            if not self._zygotes.has_warden and not self._ending_ns:
+                self._zygotes.end_adopted()
+                self._try_fork_warden()
             self._loop.run_forever()
         self._end()
-        return self._outcome
+
+    def _try_fork_warden(self) -> None:
+        try:
+            self._zygotes.fork_warden()
+        except OSError as error:  # too many processes, no memory: again at the next slow scan
+            log.error("fork.failed", what="the warden", cause=os.strerror(error.errno or 0))
 
     # -- zygotes -------------------------------------------------------------------------------------------------
 
-    def _fork_zygote(self, generation: int) -> None:
-        ours, theirs = control_pair()
-        parent, pipes = os.getpid(), linux.open_pipes()
-        pid = os.fork()
-        if pid == 0:
-            # Whatever happens here, this copy of the supervisor must never go on as one.
-            try:
-                keep = theirs.fileno(), self._shared.fileno(), self._inherited.pictures.write_fd
-                shed_supervisor(pipes, self._soft_limit, *keep)
-                self._zygote_main(ControlSocket(theirs), self._inherited, self._settings, parent)
-            except BaseException as error:
-                write_traceback("the zygote failed", error)
-            finally:
-                os._exit(1)
-        theirs.close()
-        zygote = _Zygote(pid, ControlSocket(ours))
-        self._zygotes[generation] = zygote
-        self._loop.add_reader(zygote.control.fileno(), self._hear_zygote, generation)
+    def _on_zygote(self, generation: int, message: AnyMessage, fd: int | None) -> None:
+        match message:
+            case AppReady(functions):
+                log.info("app.ready", generation=generation, functions=functions)
+                self._step(pool.AppReady(generation))
+            case AppFailed(exit_code, cause):
+                self._zygotes.stop(generation)
+                self._step(pool.ZygoteGone(generation, exit_code, cause))
+            case Forked(slot, pid):
+                self._workers.forked(generation, slot, Process(pid, fd))
+            case Exited(slot, pid, status):
+                self._workers.exited(generation, slot, pid, status)
 
-    def _hear_zygote(self, generation: int) -> None:
-        while generation in self._zygotes:
-            try:
-                message, _ = self._zygotes[generation].control.receive()
-            except BlockingIOError:
-                return
-            except EOFError:
-                # It is dying, and keeps its own status; if it only closed the socket, it must die now.
-                self._zygote_died(generation, kill_and_wait(self._zygotes[generation].pid))
-                return
-            match message:
-                case AppReady(functions):
-                    log.info("app.ready", generation=generation, functions=functions)
-                    self._step(pool.AppReady(generation))
-                case AppFailed(exit_code, cause):
-                    self._stop_zygote(generation)
-                    self._step(pool.ZygoteGone(generation, exit_code, cause))
-                case Forked(slot, pid):
-                    self._forked(slot, self._workers[slot], pid)
-                case Exited(slot, pid, status):
-                    self._worker_gone(slot, pid, status)
-
-    def _zygote_died(self, generation: int, status: int) -> None:
-        log.error("zygote.died", pid=self._zygotes[generation].pid, cause=how_it_ended(status))
-        self._forget_zygote(generation)
+    def _zygote_gone(self, generation: int, how: str, unborn: bool) -> None:
         # First, so that nothing more is asked of it.
-        cause = f"the process that imports the app ended: {how_it_ended(status)}"
-        self._step(pool.ZygoteGone(generation, 5 if self._pool.has_imported else 3, cause))
-        # Its workers are being killed by the kernel and become our children.
-        for slot, worker in list(self._workers.items()):
-            if worker.generation == generation and not worker.pid:
-                self._worker_gone(slot, 0, 0)  # never forked
+        cause = f"the process that imports the app {'' if unborn else 'ended: '}{how}"
+        exit_code = 5 if unborn or self._pool.has_imported else 3
+        self._step(pool.ZygoteGone(generation, exit_code, cause, unborn))
+        # Its workers are being killed by the kernel.
+        for slot, worker in self._workers.items():
+            if worker.generation == generation and worker.process is None:
+                self._workers.end(worker, None)  # never forked
             elif worker.generation == generation:
-                self._orphaned[worker.pid] = slot
-                kill_group(worker.pid)
-
-    def _stop_zygote(self, generation: int) -> None:
-        if generation in self._zygotes:
-            kill_and_wait(self._zygotes[generation].pid)
-            self._forget_zygote(generation)
-
-    def _kill_silent_zygote(self, worker: _Worker) -> None:
-        """A worker without a pid at the end of its time: the zygote that was to fork it does not."""
-        if not worker.pid and worker.generation in self._zygotes:
-            self._zygote_died(worker.generation, kill_and_wait(self._zygotes[worker.generation].pid))
-
-    def _forget_zygote(self, generation: int) -> None:
-        zygote = self._zygotes.pop(generation)
-        self._loop.remove_reader(zygote.control.fileno())
-        zygote.control.close()
+                self._workers.kill(
+                    slot, orphans.Death(f"its worker ended with the process that had imported the app ({how})")
+                )
 
     # -- workers -------------------------------------------------------------------------------------------------
 
     def _fork_worker(self, generation: int, slot: int) -> None:
-        ours, theirs = control_pair()
         self._board.clear_worker(slot)
-        worker = self._workers[slot] = _Worker(generation, ControlSocket(ours), theirs)
-        self._loop.add_reader(ours.fileno(), self._hear_worker, slot, worker)
-        self._zygotes[generation].control.send(ForkWorker(slot), theirs.fileno())
+        try:
+            self._workers.fork(generation, slot)
+        except OSError as error:
+            cause = f"no control socket can be made for a worker: {os.strerror(error.errno or 0)}"
+            self._step(pool.WorkerGone(slot, cause, served=False))
 
-    def _forked(self, slot: int, worker: _Worker, pid: int) -> None:
-        """Told by the zygote, or by the worker itself if that is faster."""
-        if worker.pid:
-            return
-        worker.pid = pid
-        if worker.theirs is not None:
-            worker.theirs.close()
-            worker.theirs = None
-        self._step(pool.WorkerForked(slot))
-
-    def _hear_worker(self, slot: int, worker: _Worker) -> None:
-        """Everything the worker has said. Its end of file is no news: that it has ended is told by its parent."""
-        while True:
-            try:
-                message, _ = worker.control.receive()
-            except BlockingIOError:
-                return
-            except EOFError:
-                self._loop.remove_reader(worker.control.fileno())
-                return
-            self._on_message(slot, worker, message)
-
-    def _on_message(self, slot: int, worker: _Worker, message: AnyMessage) -> None:
+    def _on_message(self, worker: Worker, message: AnyMessage) -> None:
+        slot = worker.slot
         match message:
             case Want(number):
                 if self._connections.get(number) is None:
@@ -260,44 +210,46 @@ class Supervisor:
                 self._connections.dropped(number, slot)
                 self._acceptor.close(number, linger=linger)
             case WorkerReady(pid):
-                self._forked(slot, worker, pid)
-                self._watchdog.watch(slot, pid)
-                if self._settings.max_requests is not None:
-                    worker.request_limit = int(self._settings.max_requests * random.uniform(0.8, 1.2)) or 1
-                log.debug("worker.ready", slot=slot, pid=worker.pid)
-                self._step(pool.WorkerReady(slot))
+                self._worker_ready(worker, pid)
             case WorkerFailed():
                 worker.failure = message
 
+    def _worker_ready(self, worker: Worker, pid: int) -> None:
+        slot = worker.slot
+        ready_before = self._pool.state_of(slot) is WorkerState.READY
+        if ready_before or not self._workers.check_ready(worker, pid) or worker.process is None:
+            self._workers.mistrust(worker, f"WorkerReady of process {pid}")
+            return
+        self._watchdog.watch(slot, worker.process)
+        if self._settings.max_requests is not None:
+            worker.request_limit = int(self._settings.max_requests * random.uniform(0.8, 1.2)) or 1
+        log.debug("worker.ready", slot=slot, pid=pid)
+        self._step(pool.WorkerReady(slot))
+        self._starting.ready(time.monotonic())
+
     def _tell(self, slot: int, message: AnyMessage) -> None:
-        self._workers[slot].control.send(message)
-        self._board.post_mail(slot)
+        worker = self._workers.get(slot)
+        if worker is not None:
+            worker.control.send(message)
+            self._board.post_mail(slot)
 
-    def _kill(self, slot: int, death: orphans.Death) -> None:
-        worker = self._workers[slot]
-        if worker.pid:
-            worker.death = worker.death or death
-            kill_group(worker.pid)
+    def _retire(self, slot: int) -> None:
+        worker = self._workers.get(slot)
+        if worker is not None and worker.process is None:
+            self._workers.end(worker, None)  # not forked yet, and nobody knows when: it is not waited for
+        else:
+            self._tell(slot, Retire())
 
-    def _worker_gone(self, slot: int, pid: int, status: int) -> None:
-        worker = self._workers[slot]
-        if pid:
-            kill_group(pid)  # what it had started goes with it
-        self._hear_worker(slot, worker)
-        del self._workers[slot]
+    def _worker_gone(self, worker: Worker, status: int | None) -> None:
+        slot = worker.slot
         self._watchdog.forget(slot)
-        self._loop.remove_reader(worker.control.fileno())
-        worker.control.close()
-        if worker.theirs is not None:
-            worker.theirs.close()
-
         row = self._board.worker(slot)
         self._served_before += row.served
-        expected = self._pool.state_of(slot) is WorkerState.RETIRING and status == 0
-        death = worker.death or orphans.Death(f"its worker died: {how_it_ended(status)}")
         taken = self._rescue.taken_by(slot)
-        if not expected and worker.failure is None and worker.death is None:
-            log.error("worker.died", slot=slot, pid=pid, cause=how_it_ended(status), invocations=len(taken))
+        expected = self._pool.state_of(slot) is WorkerState.RETIRING and status == 0
+        if not expected:
+            self._tell_end(worker, status, taken)
+        death = worker.death or orphans.Death(f"its worker died: {how_it_ended(status)}")
         for number in self._connections.blocked_by(slot):
             if self._board.owner(number) == slot:
                 self._board.release(number)
@@ -305,12 +257,28 @@ class Supervisor:
         for number in taken:
             self._rescue.settle(number, death)
         if not expected:
-            self._rescue.begin_audit(self._workers)
+            self._rescue.begin_audit(self._workers.slots())
 
         failure = worker.failure
         cause = failure.cause if failure else f"a worker {how_it_ended(status)}"
         served = row.served > 0 or bool(taken)
         self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5))
+
+    def _tell_end(self, worker: Worker, status: int | None, taken: list[int]) -> None:
+        """One line of an end of which nobody has told yet: how it came, and whom it took along."""
+        if worker.death is not None or worker.process is None:
+            return
+        slot, pid = worker.slot, worker.pid
+        if not taken and status in (0, signal.SIGTERM):
+            log.info("worker.ended", slot=slot, pid=pid, detail="told so by somebody else (SIGTERM)")
+        elif worker.failure is None or self._pool.state_of(slot) is not WorkerState.STARTING:
+            cause = how_it_ended(status)
+            log.error("worker.died", slot=slot, pid=pid, cause=cause, invocations=len(taken), **self._took(taken))
+
+    def _took(self, numbers: list[int]) -> dict[str, str]:
+        """A field of a log line: the invocations on these connections."""
+        took = orphans.named([self._board.connection(number) for number in numbers])
+        return {"took_along": took} if took else {}
 
     # -- the clock -----------------------------------------------------------------------------------------------
 
@@ -318,41 +286,37 @@ class Supervisor:
         now_ns = time.monotonic_ns()
         if self._settings.debugpy is None:  # a worker at a breakpoint is late for everything
             self._watchdog.look(now_ns, self._pool.slots_in(WorkerState.READY, WorkerState.RETIRING))
-        for control in [peer.control for peer in self._zygotes.values()] + [w.control for w in self._workers.values()]:
-            control.flush()
-        self._reap()
-        self._rescue.go_on(self._workers)
+        self._zygotes.flush()
+        self._workers.flush()
+        self._rescue.go_on(self._workers.slots())
         if now_ns - self._slow_scan_ns > SLOW_SCAN_S * 1e9:
             self._slow_scan_ns = now_ns
-            self._recycle()
+            self._look_around(now_ns)
         if self._board.drain_ns and self._drained(now_ns):
             self._step(pool.StopAsked())
         self._step(pool.Tick())
         if self._outcome is not None and self._pool.empty:
-            self._loop.stop()
-        else:
+            self._wind_up(now_ns)
+        if not self._finished:
             self._loop.call_later(SCAN_S, self._scan)
 
-    def _reap(self) -> None:
-        """Workers whose zygote died, and whatever else was left to us by descendants."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            slot = self._orphaned.pop(pid, None)
-            if slot is not None:
-                self._worker_gone(slot, pid, status)
-            for generation, zygote in list(self._zygotes.items()):
-                if zygote.pid == pid:
-                    self._zygote_died(generation, status)
+    def _look_around(self, now_ns: int) -> None:
+        """What need not be seen at once."""
+        self._recycle()
+        self._zygotes.look()
+        self._workers.look()
+        if self._settings.under_host and self._host is None and os.getppid() != self._host_pid:
+            self._host_gone()
+        if not self._zygotes.has_warden and not self._ending_ns:
+            self._loop.stop()  # for it to be forked
+        self._starting.look(now_ns / 1e9)
 
     def _recycle(self) -> None:
         max_rss = self._settings.max_rss
         for slot in self._pool.slots_in(WorkerState.READY):
-            worker, served = self._workers[slot], self._board.worker(slot).served
+            worker, served = self._workers.get(slot), self._board.worker(slot).served
+            if worker is None:
+                continue
             worn = worker.request_limit is not None and served >= worker.request_limit
             # One that has served nothing is as small as a worker of this app can be: a new one would not help.
             fat = max_rss is not None and served > 0 and linux.resident_bytes(worker.pid) > max_rss
@@ -372,6 +336,18 @@ class Supervisor:
         else:
             self._hurry("a second signal")
 
+    def _host_gone(self) -> None:
+        """Whoever started us has ended: nobody is left to answer, or to start us again."""
+        if self._host is not None:
+            self._loop.remove_reader(self._host)
+            os.close(self._host)
+            self._host = None
+        if not self._board.drain_ns:
+            log.warning("host.gone", pid=self._host_pid, detail="the process that started this server has ended")
+            self._board.drain_ns = time.monotonic_ns()
+            self._host_pid = os.getppid()
+            self._hurry("the host has ended")
+
     def _drained(self, now_ns: int) -> bool:
         """Nothing is in flight, in two looks: a request that lay in its socket has been taken by then."""
         if now_ns - self._board.drain_ns > self._settings.drain * 1e9:
@@ -383,8 +359,8 @@ class Supervisor:
 
     def _hurry(self, why: str) -> None:
         death = orphans.Death(f"the server stopped before this invocation had ended ({why})", 503)
-        for slot in list(self._workers):
-            self._kill(slot, death)
+        for slot in self._workers.slots():
+            self._workers.kill(slot, death)
         self._step(pool.StopAsked())
 
     def _on_defect(self, _: object, context: dict[str, object]) -> None:
@@ -399,53 +375,76 @@ class Supervisor:
         os._exit(1)
 
     def _step(self, event: pool.Event) -> None:
+        """What follows from an event, and from those that this brings about, one after the other."""
+        self._events.append(event)
+        if len(self._events) > 1:
+            return  # further up, another one is being worked on
+        while self._events:
+            self._act(self._events[0])
+            self._events.popleft()
+
+    def _act(self, event: pool.Event) -> None:
         for action in self._pool.step(time.monotonic(), event):
             match action:
                 case pool.StartZygote(generation):
-                    self._to_fork.append(generation)
-                    self._loop.stop()
+                    self._start_zygote(generation)
                 case pool.StopZygote(generation):
-                    self._stop_zygote(generation)
+                    self._zygotes.stop(generation)
                 case pool.Fork(generation, slot):
                     self._fork_worker(generation, slot)
+                case pool.Abandon(slot):
+                    worker = self._workers.get(slot)
+                    if worker is not None:
+                        self._workers.end(worker, None)
                 case pool.Retire(slot):
-                    self._tell(slot, Retire())
+                    self._retire(slot)
                 case pool.Kill(slot, reason):
-                    log.error("worker.killed", slot=slot, reason=reason)
-                    self._kill(slot, orphans.Death(f"its worker was killed: {reason}"))
-                    self._kill_silent_zygote(self._workers[slot])
+                    log.error("worker.killed", slot=slot, reason=reason, **self._took(self._rescue.taken_by(slot)))
+                    self._workers.kill(slot, orphans.Death(f"its worker was killed: {reason}"))
                 case pool.Tell(event_name, fields):
                     log.warning(event_name, **fields)
                 case pool.GiveUp(exit_code, cause):
                     self._outcome = Outcome(exit_code, cause)
                     self._hurry("it cannot go on")
         if isinstance(event, pool.StopAsked) and self._outcome is None:
-            self._outcome = Outcome(0)
+            self._outcome = Outcome(START_ME_AGAIN if self._settings.under_host else 0)
+
+    def _start_zygote(self, generation: int) -> None:
+        try:
+            self._zygotes.start(generation)
+        except OSError as error:
+            self._zygote_gone(generation, f"cannot be started: {os.strerror(error.errno or 0)}", unborn=True)
 
     def _print_board(self) -> None:
-        lines = [f"{len(self._connections)} connections, generation {self._pool.generation}"]
+        log.info("board", row=f"{len(self._connections)} connections, generation {self._pool.generation}")
         for slot, worker in sorted(self._workers.items()):
-            row = self._board.worker(slot)
-            state = self._pool.state_of(slot)
-            lines.append(
-                f"worker {slot}: pid {worker.pid}, {state.value if state else 'gone'}, {row.served} served, "
-                f"{row.failed} failed, {row.waited_ms} ms waited in the queue"
+            row, state = self._board.worker(slot), self._pool.state_of(slot)
+            log.info(
+                "board",
+                row=f"worker {slot}: pid {worker.pid}, {state.value if state else 'gone'}, {row.served} served, "
+                f"{row.failed} failed, {row.waited_ms} ms waited in the queue",
             )
-            for number in self._connections.open_numbers():
-                if self._board.owner(number) == slot:
-                    taken = self._board.connection(number)
-                    age_s = (time.monotonic_ns() - taken.sent_ns) / 1e9
-                    lines.append(
-                        f"  connection {number}: {taken.phase.name.lower()} {taken.function} "
-                        f"{taken.invocation_id} for {age_s:.3f} s"
-                    )
-        for line in lines:
-            log.info("board", row=line)
+            for number in self._rescue.taken_by(slot):
+                taken = self._board.connection(number)
+                what = f"{taken.phase.name.lower()} {taken.function} {taken.invocation_id}"
+                age_s = (time.monotonic_ns() - taken.sent_ns) / 1e9
+                log.info("board", row=f"  connection {number}: {what} for {age_s:.3f} s")
+
+    def _wind_up(self, now_ns: int) -> None:
+        """No worker is left. Zygotes may end in order; then the warden ends whatever is still there."""
+        if not self._ending_ns:
+            self._ending_ns = now_ns
+            self._zygotes.stop_all()
+        late_s = (now_ns - self._ending_ns) / 1e9
+        if self._zygotes.empty or late_s > STOP_S + 1:
+            self._zygotes.end_warden()
+            if self._zygotes.warden_ended or late_s > STOP_S + 1 + LAST_S:
+                self._finished = True
+                self._loop.stop()
 
     def _end(self) -> None:
-        for generation in list(self._zygotes):
-            self._stop_zygote(generation)
         self._connections.close_all()
+        self._zygotes.reap()
         self._loop.close()
         served = self._served_before
         log.info("server.stopped", served=served, exit_code=self._outcome.exit_code if self._outcome else 0)

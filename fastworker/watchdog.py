@@ -20,9 +20,7 @@ and every scan that does not ends them.
 """
 
 import asyncio
-import contextlib
 import enum
-import os
 import time
 from collections.abc import Callable
 
@@ -30,8 +28,9 @@ from fastworker.board import Board, Phase, WorkerRow
 from fastworker.connections import Connections
 from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log
-from fastworker.orphans import Death
+from fastworker.orphans import Death, named
 from fastworker.picture import PICTURE_SIGNAL, PictureFrame
+from fastworker.processes import Process
 from fastworker.slow_loop import LOOP_SIGNAL, SLOW_S
 
 SCAN_S = 0.02
@@ -58,8 +57,8 @@ class State(enum.Enum):
 class _Watch:
     """What has been seen of one worker, and done to it."""
 
-    def __init__(self, pid: int, now_ns: int) -> None:
-        self.pid = pid
+    def __init__(self, process: Process, now_ns: int) -> None:
+        self.process = process
         self.row: WorkerRow | None = None  # of the last scan, but for what others write there
         self.moved_ns = now_ns
         self.still_ns = 0  # the first scan of those that have found it STILL without a break
@@ -92,9 +91,9 @@ class Watchdog:
         self._looked_ns = time.monotonic_ns()
         self._spared_until_ns = 0
 
-    def watch(self, slot: int, pid: int) -> None:
+    def watch(self, slot: int, process: Process) -> None:
         """A worker is ready, and turns its loop from now on."""
-        self._watches[slot] = _Watch(pid, time.monotonic_ns())
+        self._watches[slot] = _Watch(process, time.monotonic_ns())
 
     def forget(self, slot: int) -> None:
         """It has ended."""
@@ -134,7 +133,10 @@ class Watchdog:
             watch.still_ns = now_ns
         elif now_ns - watch.still_ns > STALLED_S * 1e9:
             watch.still_ns = 0  # told once: one with much memory takes some scans to die
-            log.error("worker.killed", slot=slot, pid=watch.pid, reason="it does not move any more")
+            took = named([self._board.connection(number) for number in self._taken_by(slot)])
+            log.error(
+                "worker.killed", slot=slot, pid=watch.process.pid, reason="it does not move any more", took_along=took
+            )
             self._kill(slot, Death("its worker did not move any more and was killed"))
 
     def _state(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
@@ -148,8 +150,11 @@ class Watchdog:
 
     def _runs_user_code(self, slot: int) -> bool:
         """It may: then the deadlines hold, and not the beats."""
-        rows = (self._board.connection(n) for n in self._connections.open_numbers() if self._board.owner(n) == slot)
+        rows = map(self._board.connection, self._taken_by(slot))
         return any(row.phase is Phase.RUNNING or row.is_stream for row in rows)
+
+    def _taken_by(self, slot: int) -> list[int]:
+        return [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
 
     def _picture(self, slot: int, watch: _Watch) -> None:
         if not self._is_overdue(slot, watch):
@@ -168,8 +173,7 @@ class Watchdog:
     def _signal(self, slot: int, watch: _Watch, number: int) -> None:
         """Whether what it is about still runs, the worker knows best."""
         if self._watches.get(slot) is watch:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(watch.pid, number)
+            watch.process.signal(number)
 
     def _end_overdue(self, slot: int, watch: _Watch) -> None:
         if not self._is_overdue(slot, watch):
@@ -178,8 +182,14 @@ class Watchdog:
         deadline_ns = self._board.worker(slot).deadline_ns
         self._kill(slot, Death("its worker was killed, for another invocation there overran its deadline"))
         picture = self._pictures.take()
-        for number in self._connections.open_numbers():
-            row = self._board.connection(number)
-            if row.owner == slot and row.hard_ns == deadline_ns:
-                ids = {"function": row.function, "id": row.invocation_id}
-                log.error("worker.killed", slot=slot, pid=watch.pid, reason="deadline", **ids, stack=picture)
+        rows = [self._board.connection(number) for number in self._taken_by(slot)]
+        late = [row for row in rows if row.hard_ns == deadline_ns]
+        took = named([row for row in rows if row.hard_ns != deadline_ns])
+        others: dict[str, object] = {"took_along": took} if took else {}
+        for row in late:
+            ids = {"function": row.function, "id": row.invocation_id}
+            log.error(
+                "worker.killed", slot=slot, pid=watch.process.pid, reason="deadline", **ids, **others, stack=picture
+            )
+        if not late:
+            log.error("worker.killed", slot=slot, pid=watch.process.pid, reason="deadline", **others, stack=picture)

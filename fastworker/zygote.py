@@ -1,6 +1,6 @@
 """The zygote process: imports the app once, then forks a warm worker whenever the supervisor asks.
 
-Forked by supervisor.py; becomes the parent of the workers, which start in worker.py.
+Forked by warden.py; becomes the parent of the workers, which start in worker.py.
 Rule: one thread, and after the import nothing but waiting: a fork copies exactly this state into every worker.
 """
 
@@ -23,11 +23,15 @@ from fastworker.control import (
     Exited,
     Forked,
     ForkWorker,
+    StrayMessage,
+    ToWorker,
+    WorkerFailed,
     cause_of,
 )
 from fastworker.errors import FastworkerError
 from fastworker.inherited import Inherited
 from fastworker.logs import log, write_traceback
+from fastworker.processes import end_group, open_pidfd
 from fastworker.settings import Settings
 
 # How long the parent may take to notice a worker's end if the signal for it got lost; it never should.
@@ -110,12 +114,16 @@ class _Forks:
     def _reap(self) -> None:
         while self._slots:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if ended is None:
                 return
+            pid = ended.si_pid
             slot = self._slots.pop(pid, None)  # None: something the app started while it was imported
+            if slot is not None:
+                end_group(pid)  # what it has started, while the pid is still its own
+            status = os.waitpid(pid, 0)[1]
             if slot is not None:
                 self._control.send(Exited(slot, pid, status))
 
@@ -128,11 +136,19 @@ class _Forks:
             except EOFError:
                 exits.end_in_order(END_S)
                 os._exit(0)
-            assert isinstance(message, ForkWorker) and fd is not None
-            self._fork(message.slot, fd)
-            os.close(fd)
+            except StrayMessage:
+                os._exit(1)
+            assert isinstance(message, ForkWorker)
+            if fd is None:  # the app has taken all descriptors
+                log.error("fork.failed", slot=message.slot, cause="no descriptor is free in the process that forks")
+                self._control.send(Exited(message.slot, 0, 1 << 8))
+                continue
+            theirs = ControlSocket.from_fd(fd, ToWorker)
+            if not theirs.hung_up:  # else nobody waits for it any more
+                self._fork(message.slot, theirs)
+            theirs.close()
 
-    def _fork(self, slot: int, fd: int) -> None:
+    def _fork(self, slot: int, theirs: ControlSocket) -> None:
         parent = os.getpid()
         try:
             pid = os.fork()
@@ -149,18 +165,18 @@ class _Forks:
                 os.close(self._child_ended)
                 os.close(self._note)
                 exits.disown()
-                code = self._worker_main(
-                    slot, ControlSocket.from_fd(fd), self._inherited, self._settings, self._app, parent
-                )
+                code = self._worker_main(slot, theirs, self._inherited, self._settings, self._app, parent)
             except BaseException as error:
                 write_traceback("the worker failed", error)
+                # Should no worker be able to start, this is the cause that is told last.
+                theirs.send(WorkerFailed(5, f"a worker failed: {type(error).__name__}: {cause_of(error)}"))
             try:
                 exits.end_in_order(self._time_left_s(slot))
             finally:
                 # Not sys.exit, which would unwind what this process has a copy of only, up to the supervisor's main.
                 os._exit(code)
         self._slots[pid] = slot
-        self._control.send(Forked(slot, pid))
+        self._control.send(Forked(slot, pid), open_pidfd(pid), give=True)
 
     def _time_left_s(self, slot: int) -> float:
         """In a worker that ends: until it is killed, for its stop hooks and its end together have a limit."""

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 # Slow machines wait longer, by one factor for all waits.
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+# How a server ends that a host has started and somebody has told to stop: the host starts it again (protocol 5.3).
+STOPPED = 200
 APPS = Path(__file__).parent / "apps"
 
 

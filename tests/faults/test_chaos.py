@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.harness import Server, alive, envelope, in_threads, request_bytes, wait_for
+from tests.harness import STOPPED, Server, alive, envelope, in_threads, request_bytes, wait_for
 
 Serve = Callable[..., Server]
 CLIENTS = 12
@@ -213,7 +213,7 @@ def check_leaks(server: Server, descriptors: int) -> None:
     wait_for(lambda: not any("connection" in row.split()[2] for row in board()), "an empty board")
     tree = server.descendants()
     server.signal(signal.SIGTERM)
-    assert server.wait() == 0
+    assert server.wait() == STOPPED
     wait_for(lambda: not any(map(alive, tree)), "the end of everybody")
     assert not [line for line in server.stderr if "supervisor failed" in line]
     assert threading.active_count() < 50

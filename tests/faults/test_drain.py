@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PATIENCE, Server, alive, envelope, request_bytes, wait_for
+from tests.harness import PATIENCE, STOPPED, Server, alive, envelope, request_bytes, wait_for
 
 Serve = Callable[..., Server]
 
@@ -35,7 +35,7 @@ def test_what_is_in_flight_ends_and_late_requests_are_told(serve: Serve, number:
             assert response.headers["retry-after"] == "1"
             assert response.headers["content-type"] == "application/problem+json"
         assert busy.receive().status == 200
-    assert server.wait() == 0
+    assert server.wait() == STOPPED
 
 
 def any_running(server: Server) -> bool:
@@ -56,7 +56,7 @@ def test_request_that_waited_before_the_drain_is_served(serve: Serve) -> None:
         server.signal(signal.SIGTERM)
         assert busy.receive().status == 200
         assert waiting.receive().status == 200
-    assert server.wait() == 0
+    assert server.wait() == STOPPED
 
 
 def test_drain_has_an_end(serve: Serve) -> None:
@@ -71,7 +71,7 @@ def test_drain_has_an_end(serve: Serve) -> None:
         assert response.status == 503
         assert "FASTWORKER_DRAIN=0.5" in response.json()["detail"]
         assert 0.4 < time.monotonic() - began < 1.5 * PATIENCE
-    assert server.wait() == 0
+    assert server.wait() == STOPPED
 
 
 def test_second_signal_hurries(serve: Serve) -> None:
@@ -85,7 +85,7 @@ def test_second_signal_hurries(serve: Serve) -> None:
         wait_for(lambda: draining(server), "the drain")
         server.signal(signal.SIGINT)
         assert host.receive().status == 503
-        assert server.wait() == 0
+        assert server.wait() == STOPPED
         assert time.monotonic() - began < 2 * PATIENCE
 
 
@@ -96,7 +96,7 @@ def test_idle_server_ends_at_once(serve: Serve) -> None:
         host.invoke("pid")
         began = time.monotonic()
         server.signal(signal.SIGTERM)
-        assert server.wait() == 0
+        assert server.wait() == STOPPED
         assert time.monotonic() - began < 1.5 * PATIENCE
 
 
@@ -131,7 +131,7 @@ def test_hooks_run_in_every_worker(tmp_path: Path) -> None:
         workers = wait_for(lambda: len(server.workers()) == 2 and server.workers(), "both workers")
         wait_for(lambda: sum(line.startswith("started") for line in server.stdout) == 2, "both starts")
         server.signal(signal.SIGTERM)
-        assert server.wait() == 0
+        assert server.wait() == STOPPED
         assert {f"stopped {pid} {pid}" for pid in workers} <= set(server.stdout)
 
 
@@ -152,7 +152,7 @@ def test_hook_that_hangs_is_cut_and_one_that_fails_is_told(tmp_path: Path) -> No
     with Server(cwd=tmp_path, app="function_app.py", workers=1) as server:
         server.wait_ready()
         server.signal(signal.SIGTERM)
-        assert server.wait() == 0
+        assert server.wait() == STOPPED
         assert any("OSError: gone" in line for line in server.stderr)
 
 
@@ -163,7 +163,7 @@ def test_hanging_stop_hook_is_killed_at_the_end_of_the_drain(tmp_path: Path) -> 
         server.wait_ready()
         tree = server.descendants()
         server.signal(signal.SIGTERM)
-        assert server.wait(5) == 0
+        assert server.wait(5) == STOPPED
         assert not any(map(alive, tree))
 
 

@@ -12,7 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.harness import PATIENCE, HostConnection, Server, alive, envelope, in_threads, request_bytes, wait_for
+from tests.harness import (
+    PATIENCE,
+    STOPPED,
+    HostConnection,
+    Server,
+    alive,
+    envelope,
+    in_threads,
+    request_bytes,
+    wait_for,
+)
 
 Serve = Callable[..., Server]
 
@@ -143,7 +153,7 @@ def test_output_that_cannot_be_written_harms_nobody(serve: Serve, sink: str) -> 
         assert host.invoke("segfault", 1).status == 500
         assert host.invoke("printing", "x").status == 200
     server.signal(signal.SIGTERM)
-    assert server.wait() == 0
+    assert server.wait() == STOPPED
 
 
 def test_suspended_machine_kills_nobody(serve: Serve) -> None:
@@ -199,10 +209,10 @@ def test_import_that_forks_does_not_become_two_servers(tmp_path: Path) -> None:
     with Server(cwd=tmp_path, app="function_app.py", workers=1) as server:
         server.wait_ready()
         wait_for(lambda: any("app.forked" in line for line in server.stderr), "the complaint")
-        wait_for(lambda: len(server.descendants()) == 2, "one zygote and one worker")
+        wait_for(lambda: len(server.descendants()) == 3, "a warden, a zygote, a worker")
 
 
-@pytest.mark.parametrize(("source", "code"), [("", 0), ("1/0", 3)])
+@pytest.mark.parametrize(("source", "code"), [("", STOPPED), ("1/0", 3)])
 def test_preload_off_imports_in_each_worker(tmp_path: Path, source: str, code: int) -> None:
     """FASTWORKER_PRELOAD=0 is for apps that cannot be forked; an import that fails there is still code 3."""
     app_of(tmp_path, f"import os\nprint('imported', os.getpid(), flush=True)\n{source}")

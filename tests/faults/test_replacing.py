@@ -53,7 +53,7 @@ def test_reload_brings_the_new_code(serve: Serve, folder: Path) -> None:
     server.signal(signal.SIGHUP)
     wait_for(lambda: not server.workers() & before and len(server.workers()) == 2, "new workers")
     assert versions(server) == {1}
-    wait_for(lambda: len(server.descendants()) == 3, "the end of the old zygote")
+    wait_for(lambda: len(server.zygotes()) == 1, "the end of the old zygote")
 
 
 def test_twenty_reloads_under_load_fail_no_request(serve: Serve, folder: Path) -> None:

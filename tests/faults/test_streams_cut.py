@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.harness import PATIENCE, Server, wait_for
+from tests.harness import PATIENCE, STOPPED, Server, wait_for
 from tests.plain_client import PlainClient, TruncatedError, chunk, request_head, whole_request
 from tests.shapes import APP
 
@@ -221,7 +221,7 @@ def test_drain_lets_a_stream_end(serve: Serve) -> None:
             client.begin()
             server.signal(signal.SIGTERM)
             assert b"".join(client.pieces()).count(b"\n") == 10
-        assert server.wait() == 0
+        assert server.wait() == STOPPED
 
 
 def test_drain_cuts_a_stream_that_does_not_end(serve: Serve) -> None:
@@ -237,7 +237,7 @@ def test_drain_cuts_a_stream_that_does_not_end(serve: Serve) -> None:
             with pytest.raises(TruncatedError):
                 list(client.pieces())
         assert 0.4 < time.monotonic() - began < 1.5 * PATIENCE
-    assert server.wait() == 0
+    assert server.wait() == STOPPED
 
 
 def test_reload_lets_streams_end_where_they_began(serve: Serve) -> None:

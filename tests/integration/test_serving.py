@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PATIENCE, HostConnection, Server, envelope, free_port, in_threads, request_bytes, wait_for
+from tests.harness import (
+    PATIENCE,
+    STOPPED,
+    HostConnection,
+    Server,
+    envelope,
+    free_port,
+    in_threads,
+    request_bytes,
+    wait_for,
+)
 
 Serve = Callable[..., Server]
 ORDER = Path(__file__).parents[2] / "docs" / "examples" / "order"
@@ -251,7 +261,7 @@ def test_server_ends_in_code_0_when_told_to(serve: Serve, number: signal.Signals
     server = serve(workers=2)
     tree = server.descendants()
     server.signal(number)
-    assert server.wait() == 0
+    assert server.wait() == STOPPED
     assert not any(Path(f"/proc/{pid}").exists() for pid in tree)
     assert server.stderr == []
 

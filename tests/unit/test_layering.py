@@ -89,8 +89,8 @@ def test_the_supervisor_knows_no_http_no_app_and_no_user_code():
 
 
 def test_roles_meet_only_in_the_command():
-    """supervisor, zygote and worker are one process each, and none imports another."""
-    roles = {"supervisor", "zygote", "worker"}
+    """supervisor, warden, zygote and worker are one process each, and none imports another."""
+    roles = {"supervisor", "warden", "zygote", "worker"}
     for role in roles:
         assert set() == reach(role) & (roles - {role})
     assert [name for name in NAMES if ours(imports_of(name)) & roles] == ["cli"]
@@ -199,10 +199,10 @@ def test_only_the_command_reads_the_environment():
     assert set(readers) == {"cli"}
 
 
-def test_only_the_supervisor_and_the_zygote_fork():
+def test_only_the_supervisor_the_warden_and_the_zygote_fork():
     """A fork anywhere else would copy a loop, a lock or a connection in the middle of something."""
     forkers = [name for name in NAMES if "os.fork()" in (PACKAGE / f"{name}.py").read_text()]
-    assert forkers == ["supervisor", "zygote"]
+    assert forkers == ["warden", "zygote", "zygotes"]
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "hostrules").glob("*.py")), ids=lambda path: path.stem)
@@ -218,6 +218,6 @@ def test_nothing_that_serves_knows_the_rules_of_the_host():
 
     The one exception is the reader of JSON files, which the host and serve must read alike.
     """
-    for name in reach("cli", "worker", "zygote", "supervisor"):
+    for name in reach("cli", "worker", "zygote", "warden", "supervisor"):
         known = {other for other in ours(imports_of(name)) if other.startswith("hostrules")}
         assert known <= {"hostrules.newtonsoft"}

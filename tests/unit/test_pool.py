@@ -7,6 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fastworker import pool
 from fastworker.pool import (
+    FORK_S,
+    Abandon,
     AppReady,
     Fork,
     GiveUp,
@@ -72,6 +74,8 @@ class World:
                     assert self.stopping or self.given_up or len(self.ready()) >= self.size
                 case Kill(slot):
                     assert slot in self.workers
+                case Abandon(slot):
+                    assert self.pool.state_of(slot) is WorkerState.FORKING
                 case GiveUp():
                     assert self.given_up is None
                     assert not self.stopping
@@ -79,6 +83,9 @@ class World:
                     self.stopping = True
                 case Tell():
                     pass
+        for action in actions:
+            if isinstance(action, Abandon):
+                self.gone(action.slot)
         return actions
 
     def ready(self) -> list[int]:
@@ -186,19 +193,48 @@ def test_an_import_that_takes_too_long_ends_the_server():
     assert "FASTWORKER_START_TIMEOUT=300 s" in give_up.cause
 
 
-@pytest.mark.parametrize("forked", [True, False])
-def test_a_worker_that_does_not_get_ready_is_killed(forked):
+def test_a_worker_that_does_not_get_ready_is_killed():
     """Its start hooks hang; once, and again if it is still there after as long a time."""
     world = World(1)
     world.do(Tick())
     world.import_app()
-    if forked:
-        world.do(WorkerForked(0))
+    world.do(WorkerForked(0))
     assert world.wait(START_TIMEOUT_S) == []
     [kill] = world.wait(0.1)
     assert kill == Kill(0, "not ready within FASTWORKER_START_TIMEOUT=300 s")
     assert world.wait(0.1) == []
     assert world.wait(START_TIMEOUT_S) == [kill]
+
+
+def test_a_zygote_that_does_not_fork_is_replaced_by_a_new_import():
+    """It stands still, perhaps in a fork hook: whom it forked before go on until their successors are there."""
+    world = serving(2)
+    world.gone(0, served=True)
+    assert world.wait(FORK_S) == []
+    told, abandon, load = world.wait(0.1)
+    assert isinstance(told, Tell)
+    assert told.event == "zygote.silent"
+    assert abandon == Abandon(0)
+    assert load == StartZygote(1)
+    assert world.ready() == [1]
+    assert world.import_app() == [Fork(1, 0)]
+    assert world.start(0) == [Fork(1, 2)]
+    assert world.start(2) == [Retire(1)]
+    assert world.gone(1, served=True) == [StopZygote(0)]
+
+
+def test_a_zygote_that_cannot_be_forked_is_tried_again():
+    """Too many processes, or no memory: with backoff at the first start; a reload keeps the code from before."""
+    world = World(1)
+    world.do(Tick())
+    unborn = ZygoteGone(0, 5, "cannot be forked", unborn=True)
+    assert world.do(unborn) == [StartZygote(1)]
+    world = serving(1)
+    world.do(ReloadAsked())
+    [failed] = world.do(ZygoteGone(1, 5, "cannot be forked", unborn=True))
+    assert isinstance(failed, Tell)
+    assert failed.event == "reload.failed"
+    assert world.ready() == [0]
 
 
 def test_an_event_that_cannot_be_is_a_defect():

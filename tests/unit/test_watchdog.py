@@ -7,6 +7,7 @@ import pytest
 
 from fastworker import board as board_module
 from fastworker.board import Board, Seat, WorkerRow
+from fastworker.processes import Process
 from fastworker.watchdog import MISSED_BEAT_S, SCAN_S, STALLED_S, Watchdog
 
 NUMBER, SLOT = 10_000, 0
@@ -170,7 +171,7 @@ class Room:
         kill = lambda *_: self.killed_s.append(self.now_s)  # noqa: E731
         self.watchdog = Watchdog(Loop(), self.board, Connections(), None, 1.0, kill)  # type: ignore[arg-type]
         self.watchdog._looked_ns = int(self.now_s * 1e9)
-        self.watchdog.watch(SLOT, 4711)
+        self.watchdog.watch(SLOT, Process(4711, None))
         monkeypatch.setattr(self.watchdog, "_signal", lambda *_: None)
 
     def _stored(self) -> None:
