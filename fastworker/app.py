@@ -44,6 +44,9 @@ FILES = (DEFAULT_FILE, "main.py", "app.py", "asgi.py", "wsgi.py")
 class App(TriggerDecorators, DataDecorators):
     """An app: a set of functions. `state` is a free namespace, one per worker, for what the hooks open."""
 
+    # What an adapter made it of, for the line at start-up.
+    kind = ""
+
     def __init__(self, *, extra_binding_types: Iterable[str] = ()) -> None:
         """`extra_binding_types` are types of new extensions, for the generic decorators and function.json."""
         super().__init__()
@@ -52,6 +55,10 @@ class App(TriggerDecorators, DataDecorators):
         self.stop_hooks: list[Callable[[], Any]] = []
         self.extra_binding_types = tuple(extra_binding_types)
         self.folder = Path(call_site().rpartition(":")[0]).parent
+
+    def under_host(self, host: HostConfig, *, has_file: bool) -> HostConfig:
+        """What holds for this app of what host.json says; `has_file` tells whether there is one."""
+        return host
 
     @overload
     def function(self, name: F) -> F: ...
@@ -118,6 +125,8 @@ def load_app(target: str | None, *, app_root: str | None, http_mode: HttpShape |
     functions, host, problems, warnings = assemble(app, root, http_mode)
     if problems:
         raise AppLoadError(named, problems)
+    if app.kind:
+        logs.log.info("app.found", kind=app.kind, folder=str(folder))
     return LoadedApp(app, named, root, functions, host, tuple(warnings))
 
 
@@ -309,6 +318,7 @@ def assemble(
         host = read_host_json(root)
     except ConfigFileError as exc:
         problems.append(str(exc))
+    host = app.under_host(host, has_file=(root / "host.json").exists())
     if http_mode is not None and http_mode != host.http_shape:
         host = replace(host, http_shape=http_mode, http_shape_key="--http-mode")
     functions: dict[str, Function] = {}

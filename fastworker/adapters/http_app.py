@@ -6,13 +6,14 @@ Rule: the application sees the whole path, with the host's prefix as root_path (
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from fastworker.adapters.asgi import AsgiApp
 from fastworker.adapters.wsgi import WsgiApp
 from fastworker.app import App
-from fastworker.bindings import Binding
+from fastworker.bindings import Binding, HostConfig
 from fastworker.declarations import Declaration
 from fastworker.envelope import envelope_reader
 from fastworker.messages import HTTP_VALUE, Request
@@ -43,6 +44,13 @@ class HttpApp(App):
         declaration = Declaration(application, str(folder), NAME, bindings=bindings)
         declaration.build = functools.partial(_build, application)
         self.declarations.append(declaration)
+
+    def under_host(self, host: HostConfig, *, has_file: bool) -> HostConfig:
+        """Without a host.json there is no host: behind a reverse proxy every path is the application's."""
+        if not has_file:
+            host = replace(host, http_shape="proxy", route_prefix="")
+        self.application.prefix = host.route_prefix
+        return host
 
 
 def adapt_application(value: Any, name: str, folder: Path) -> HttpApp:
