@@ -11,6 +11,8 @@ import orjson
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
+# Of a 503: about as long as a host takes to start the next process.
+RETRY_AFTER = ((b"Retry-After", b"1"),)
 
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 

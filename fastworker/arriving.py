@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from fastworker.errors import RequestError
 from fastworker.http1 import BodyPieces
+from fastworker.request_head import RefusedError
 
 # An exception that another thread raises in this one waits for the end of a system call.
 SLICE_MS = 100
@@ -32,14 +33,19 @@ class ArrivingBody:
         *,
         max_body: int,
         read_timeout_s: float,
+        hold: Callable[[int], None] | None = None,
     ) -> None:
-        """`max_body` (bytes) and `read_timeout_s` limit a body that is asked for as a whole, as they limit others."""
+        """`max_body` (bytes) and `read_timeout_s` limit a body that is asked for as a whole, as they limit others.
+
+        `hold` is told how many bytes of it are in memory, and raises RefusedError if that is too much.
+        """
         self._body = body
         self._number = number
         self._read = read
         self._loop = loop
         self._max_body = max_body
         self._read_timeout_s = read_timeout_s
+        self._hold = hold
 
     def __iter__(self) -> Iterator[bytes]:
         waiter = select.poll()
@@ -75,6 +81,11 @@ class ArrivingBody:
                 data += piece
                 if len(data) > self._max_body:
                     raise RequestError(413, f"the body is over the limit of {self._max_body} bytes")
+                if self._hold is not None:
+                    try:
+                        self._hold(len(data))
+                    except RefusedError as refused:
+                        raise RequestError(refused.status, refused.detail) from None
             elif time.monotonic() < until:
                 waiter.poll(SLICE_MS)
             else:

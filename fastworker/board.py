@@ -21,6 +21,7 @@ seconds; connections.py's Audit takes a beat to mean that nothing is between a s
                     | served    requests         |  | closing   1 = must close after the answer            |
                     | failed    of them, not 2xx |  | head      1 = HEAD: no body                          |
                     | waited_ms in the queue     |  | invocation id, function name: text, zero-padded      |
+                    | buffered  bytes of bodies  |  |                                                      |
                     +----------------------------+  +------------------------------------------------------+
 """
 
@@ -30,11 +31,11 @@ import struct
 from typing import NamedTuple
 
 HEADER_WORDS = 8
-WORKER_WORDS = 8
+WORKER_WORDS = 9
 CONNECTION_WORDS = 32
 
 DRAIN_NS = 0
-PID, BEAT, INLINE, DEADLINE, MAIL, SERVED, FAILED, WAITED_MS = range(8)
+PID, BEAT, INLINE, DEADLINE, MAIL, SERVED, FAILED, WAITED_MS, BUFFERED = range(9)
 OWNER, PHASE = 0, 1
 # What begin() writes in one call: sent_ns, hard_ns, before, length, closing, head, id, function.
 _BEGUN = struct.Struct("=6q64s128s")
@@ -68,6 +69,7 @@ class WorkerRow(NamedTuple):
     served: int
     failed: int
     waited_ms: int
+    buffered: int
 
 
 class ConnectionRow(NamedTuple):
@@ -123,6 +125,12 @@ class Board:
         """Empties a row before its slot is given to a new worker."""
         for word in range(WORKER_WORDS):
             self._words[HEADER_WORDS + slot * WORKER_WORDS + word] = 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of request bodies that all workers hold together."""
+        words = self._words
+        return sum(words[HEADER_WORDS + slot * WORKER_WORDS + BUFFERED] for slot in range(self.slots))
 
     def post_mail(self, slot: int) -> None:
         """Tells a busy worker, without a system call on its side, that its control socket has something."""
@@ -264,6 +272,10 @@ class Seat:
     def count_wait(self, milliseconds: int) -> None:
         """So long a request lay in its socket."""
         self._words[self._mine + WAITED_MS] += milliseconds
+
+    def hold(self, by: int) -> None:
+        """So many bytes of request bodies more, or fewer, are held by this worker."""
+        self._words[self._mine + BUFFERED] += by
 
     def release(self, number: int) -> None:
         """Done with the connection; comes before it is armed again, never after.

@@ -1,6 +1,6 @@
-"""How many CPUs this process may really use.
+"""How many CPUs this process may really use, and how much memory.
 
-Called by cli.py to resolve `FASTWORKER_WORKERS=auto`.
+Called by cli.py to resolve `FASTWORKER_WORKERS=auto`, and by buffered.py.
 Rule: reads the system, decides nothing; os.cpu_count() is never the answer, for it knows no affinity and no quota.
 """
 
@@ -16,8 +16,21 @@ def usable_cpus(cgroup_root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/
     return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas(cgroup_root, proc))]))
 
 
+def memory_limits(cgroup_root: Path, proc: Path) -> list[int]:
+    """Every limit of memory that applies, in bytes. Where there is none, version 1 tells an absurdly high one."""
+    return [int(limit) for limit in _limits(cgroup_root, proc, "memory", _memory_v2, _memory_v1)]
+
+
 def _quotas(root: Path, proc: Path) -> list[float]:
-    """Every CPU quota that applies, in CPUs: a cgroup is bound by the limits of all its ancestors."""
+    """Every CPU quota that applies, in CPUs."""
+    return _limits(root, proc, "cpu", _quota_v2, _quota_v1)
+
+
+Reader = Callable[[Path], float | None]
+
+
+def _limits(root: Path, proc: Path, controller: str, read_v2: Reader, read_v1: Reader) -> list[float]:
+    """What applies of one controller: a cgroup is bound by the limits of all its ancestors."""
     try:
         lines = proc.read_text().splitlines()
     except OSError:
@@ -26,13 +39,13 @@ def _quotas(root: Path, proc: Path) -> list[float]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":  # version 2
-            found += _walk(root, path, _quota_v2)
-        elif "cpu" in controllers.split(","):
-            found += _walk(root / controllers, path, _quota_v1) or _walk(root / "cpu", path, _quota_v1)
+            found += _walk(root, path, read_v2)
+        elif controller in controllers.split(","):
+            found += _walk(root / controllers, path, read_v1) or _walk(root / controller, path, read_v1)
     return found
 
 
-def _walk(mount: Path, path: str, read: Callable[[Path], float | None]) -> list[float]:
+def _walk(mount: Path, path: str, read: Reader) -> list[float]:
     """The limits from the process's group up to the mount; inside a container only the mount may be visible."""
     folder = mount / path.lstrip("/")
     found = []
@@ -60,3 +73,18 @@ def _quota_v1(group: Path) -> float | None:
     except (OSError, ValueError):
         return None
     return None if quota <= 0 else quota / period
+
+
+def _memory_v2(group: Path) -> float | None:
+    try:
+        text = (group / "memory.max").read_text().strip()
+        return None if text == "max" else int(text)
+    except (OSError, ValueError):
+        return None
+
+
+def _memory_v1(group: Path) -> float | None:
+    try:
+        return int((group / "memory.limit_in_bytes").read_text())
+    except (OSError, ValueError):
+        return None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from fastworker import linux
-from fastworker.answer import Answer, Streamed, problem, render, render_head
+from fastworker.answer import RETRY_AFTER, Answer, Streamed, problem, render, render_head
 from fastworker.arriving import ArrivingBody
 from fastworker.board import Seat
 from fastworker.errors import ClientGoneError, RequestError
@@ -169,7 +169,8 @@ class Exchange:
             conversation.head = False
             now_ns = time.monotonic_ns()
             self._seat.begin(conversation.number, now_ns, now_ns + REFUSING_NS, True, False, b"", b"")
-            return self._send(conversation, problem(request.status, request.detail))
+            headers = RETRY_AFTER if request.status == 503 else ()
+            return self._send(conversation, problem(request.status, request.detail, headers=headers))
         call = self._service.call(request, time.monotonic_ns(), waited_ms)
         conversation.closing = not request.keep_alive
         conversation.head = request.method == b"HEAD"
@@ -225,6 +226,7 @@ class Exchange:
                 partial(self._receive_piece, conversation),
                 self._loop,
                 max_body=conversation.http.max_body,
+                hold=conversation.http.hold,
                 read_timeout_s=self._read_timeout_s,
             ),
         )
@@ -331,6 +333,8 @@ class Exchange:
     def _let_go(self, conversation: Conversation) -> None:
         self._end_wait(conversation)
         self.unfinished.discard(conversation)
+        if conversation.http.held:
+            conversation.http.release()
         self._tell_let_go(conversation)
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from fastworker import logs
-from fastworker.answer import Answer, Streamed, problem, problem_body
+from fastworker.answer import RETRY_AFTER, Answer, Streamed, problem, problem_body
+from fastworker.body_limit import check_bodies
 from fastworker.context import Context, Out, Result
 from fastworker.deadline import Deadline
 from fastworker.envelope import Metadata
@@ -72,15 +73,19 @@ def begin(
     invocation_id: str,
     deadline: Deadline,
     traceparent: str | None = None,
+    max_body: int = 0,
 ) -> Invocation:
     """Decode the envelope in `body`, which must not change until the invocation is over.
 
+    `max_body` is the limit in bytes of what the client sent, where the envelope is larger than that.
     Raises Rejected, which holds the answer, if the request does not fit the function.
     """
     invocation = Invocation(function, invocation_id, deadline)
     try:
         envelope = function.read_envelope(body)
         data, arguments = envelope.Data, invocation.arguments
+        if max_body:
+            check_bodies(function.bindings, data, max_body)
         for name, decode in function.decoders:
             arguments[name] = decode(data.get(name, ABSENT), envelope)
         for name in function.outs:
@@ -329,7 +334,8 @@ def expire(invocation: Invocation) -> Answer | Streamed:
 def _problem(invocation: Invocation, status: int, detail: str) -> Answer:
     # The detail may quote user data: a lone surrogate in it cannot be encoded, and nobody reads megabytes.
     readable = detail[:LONGEST_DETAIL].encode("utf-8", "backslashreplace").decode()
-    return problem(status, readable, function=invocation.function.name, invocation_id=invocation.id)
+    headers = RETRY_AFTER if status == 503 else ()
+    return problem(status, readable, function=invocation.function.name, invocation_id=invocation.id, headers=headers)
 
 
 def _described(exc: BaseException) -> str:

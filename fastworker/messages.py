@@ -41,10 +41,13 @@ LARGE = 1024 * 1024
 
 
 class ClientError(RequestError):
-    """The client of an http function sent a body or parameter of the wrong type: its answer is this, as a 400."""
+    """The client of an http function sent a body or parameter of the wrong type: its answer is this, as a 400.
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(400, detail)
+    Or 413, for a body that is too large.
+    """
+
+    def __init__(self, detail: str, status: int = 400) -> None:
+        super().__init__(status, detail)
 
 
 class HttpData(msgspec.Struct):
@@ -311,13 +314,7 @@ class Request(Generic[T]):
         data.Body = msgspec.UNSET
 
     def _is_binary(self) -> bool:
-        # Reading the headers costs more than everything else here; most requests show by a search of their
-        # bytes that they are not of these two types.
-        raw = builtins.bytes(self._data.Headers).lower()
-        if b"octet-stream" not in raw and b"multipart" not in raw:
-            return False
-        content_type = self.headers.get("content-type", "").lower().strip()
-        return content_type.startswith(("application/octet-stream", "multipart/"))
+        return is_base64(self._data)
 
     def _strings(self, member: str, raw: msgspec.Raw) -> dict[str, str]:
         values = self._members(member, raw).items()
@@ -331,6 +328,17 @@ class Request(Generic[T]):
             return decode_object(source)
         except DECODE_ERRORS as exc:
             raise wrong(f"Data.{self._name}.{member}", exc) from None
+
+
+def is_base64(data: HttpData) -> bool:
+    """Whether the host has put the body there as base64, as it does for two content types (protocol 2.4)."""
+    # Reading the headers costs more than everything else here; most requests show by a search of their
+    # bytes that they are not of these two types.
+    raw = bytes(data.Headers).lower()
+    if b"octet-stream" not in raw and b"multipart" not in raw:
+        return False
+    content_type = Request[Any]("", data).headers.get("content-type", "").lower().strip()
+    return content_type.startswith(("application/octet-stream", "multipart/"))
 
 
 def _base64(text: memoryview) -> builtins.bytes:

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fastworker.answer import Answer, Streamed, problem
+from fastworker.answer import RETRY_AFTER, Answer, Streamed, problem
 from fastworker.app import Function, LoadedApp
 from fastworker.bindings import is_http_only
 from fastworker.board import Board, Seat
+from fastworker.body_limit import envelope_limit
 from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_s
 from fastworker.http1 import BodyPieces, Request
 from fastworker.interrupt import MainThread, OtherThread
@@ -29,8 +30,6 @@ from fastworker.routing import RouteTable
 from fastworker.settings import Settings
 
 ALIVE = Answer(200, b'{"status":"ready"}')
-# Lasts about as long as a host takes to start the next process.
-RETRY_AFTER = ((b"Retry-After", b"1"),)
 # Somebody at a breakpoint has all the time in the world.
 NO_LIMIT_S = 7 * 24 * 3600.0
 ALLOW_POST = ((b"Allow", b"POST"),)
@@ -84,6 +83,7 @@ class Service:
         self._main_thread = MainThread()
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="fastworker")
         self._routes: dict[bytes, Target] = {}
+        self._envelope_limit = envelope_limit(settings.max_body)
         host = app.host
         self._plain: RouteTable[Target] = RouteTable("" if host.forwards_by_name else host.route_prefix)
         host_s = app.host.function_timeout_s
@@ -137,6 +137,10 @@ class Service:
             return False
         (function, *_), params = self._find_plain(method, target, b"")
         return params is not None and function is not None and function.streams_request
+
+    def envelope_limit(self, method: bytes, target: bytes) -> int | None:
+        """Bytes that an envelope for such a target may have; None where none is expected."""
+        return self._envelope_limit if target in self._routes else None
 
     def answer(
         self, call: Call, loop: asyncio.AbstractEventLoop, plain: Plain | None = None
@@ -213,7 +217,14 @@ def _begin(call: Call, plain: Plain | None) -> Invocation:
         assert not isinstance(body, BodyPieces)  # reads_in_pieces says so of plain HTTP only
         if len(body) > LARGE:
             call.request.body = b""  # the envelope holds it as long as it is needed
-        return begin(call.function, body, invocation_id=call.id, deadline=call.deadline, traceparent=trace)
+        return begin(
+            call.function,
+            body,
+            invocation_id=call.id,
+            deadline=call.deadline,
+            traceparent=trace,
+            max_body=call.request.max_body,
+        )
     assert call.params is not None
     request: PlainRequest[Any] = PlainRequest(call.request, call.params, plain.arriving)
     return begin_plain(

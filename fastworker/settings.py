@@ -76,8 +76,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 300.0
     read_timeout: Annotated[Seconds, option("seconds above 0", "for a request to arrive whole")] = 30.0
     max_body: Annotated[
-        int, option("a size above 0 such as 100MiB, 2GB or 4096", "bytes of a request body", parse=parse_size)
+        int, option("a size above 0 such as 100MiB, 2GB or 4096", "bytes of a client's body, decoded", parse=parse_size)
     ] = 100 * 2**20
+    max_buffered: Annotated[
+        int | None,
+        option(
+            "a size such as 512MiB, or auto",
+            "bytes of all request bodies together, in all workers; auto: a quarter of the memory",
+            word="auto",
+            parse=parse_size,
+        ),
+    ] = None
     max_requests: Annotated[
         Count | None,
         option("a whole number from 1, or off", "requests after which a worker is recycled", word="off"),

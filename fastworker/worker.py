@@ -28,6 +28,7 @@ import uvloop
 from fastworker import linux
 from fastworker.app import LoadedApp, load_app
 from fastworker.board import Seat
+from fastworker.buffered import Buffered, default_limit
 from fastworker.connections import Held
 from fastworker.control import (
     CloseConnection,
@@ -118,6 +119,7 @@ class Worker:
         self._conversations: dict[int, Conversation] = {}
         self._slow_loop = SlowLoop(app.root)
         self._service = Service(app, settings, inherited.board, self._seat)
+        self._buffered = Buffered(self._seat, settings.max_buffered or default_limit())
         self._exchange = Exchange(self._service, self._seat, loop, settings.read_timeout, self._let_go)
         self._taken_ns = int((settings.deadline + settings.grace) * 1e9)
         self._wanted: int | None = None
@@ -256,13 +258,22 @@ class Worker:
             # The app has a descriptor of its own there. What is not wanted yet may never be.
             self._control.send(Occupied(number, connection) if number == self._wanted else Dropped(number))
         else:
-            http = HTTP1Connection(self._settings.max_body, self._service.reads_in_pieces)
+            http = HTTP1Connection(
+                self._settings.max_body,
+                self._service.reads_in_pieces,
+                envelope_limit=self._service.envelope_limit,
+                budget=self._buffered,
+            )
             self._conversations[number] = Conversation(number, connection, http)
 
     def _drop(self, number: int) -> bool:
         """Closes the descriptor here; False if that was done, and told, before."""
         self._held.drop(number)
-        return self._conversations.pop(number, None) is not None
+        conversation = self._conversations.pop(number, None)
+        if conversation is None:
+            return False
+        conversation.http.close()
+        return True
 
     # -- in the loop ---------------------------------------------------------------------------------------------
 

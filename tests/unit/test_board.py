@@ -39,7 +39,7 @@ def test_the_rows_are_as_large_as_they_are_drawn():
 def test_a_new_board_says_that_nobody_does_anything(shared):
     """Zeros are the resting state of every row."""
     assert shared.drain_ns == 0
-    assert worker_facts(shared) == [WorkerRow(*[0] * 8)] * SLOTS
+    assert worker_facts(shared) == [WorkerRow(*[0] * 9)] * SLOTS
     assert [shared.owner(number) for number in NUMBERS] == [None] * CONNECTIONS
     assert shared.connection(FIRST) == ConnectionRow(None, Phase.TAKEN, 0, 0, 0, 0, False, False, "", "")
 
@@ -171,7 +171,9 @@ def test_the_workers_own_counters(shared):
     seat.release(FIRST)
     seat.count_wait(7)
     seat.count_wait(8)
-    expected = WorkerRow(pid=4711, beat=3, inline_ns=1, deadline_ns=0, mail=0, served=2, failed=1, waited_ms=15)
+    expected = WorkerRow(
+        pid=4711, beat=3, inline_ns=1, deadline_ns=0, mail=0, served=2, failed=1, waited_ms=15, buffered=0
+    )
     assert shared.worker(1) == expected
     seat.inline(0)
     assert shared.worker(1).inline_ns == 0
@@ -193,7 +195,7 @@ def test_a_slot_is_empty_for_its_next_worker(shared):
         answer(seat, FIRST + slot, 0, 1, failed=True)
         shared.post_mail(slot)
     shared.clear_worker(1)
-    assert shared.worker(1) == WorkerRow(*[0] * 8)
+    assert shared.worker(1) == WorkerRow(*[0] * 9)
     assert (shared.worker(0).pid, shared.worker(0).deadline_ns) == (4711, 50)
 
 

@@ -7,8 +7,8 @@ from fastworker.http1 import HEAD_LIMIT, BodyPieces, HTTP1Connection, Rejection,
 from tests.unit.test_http1 import BARE, CHUNKED, CONTINUE, OFFER, OFFER_CHUNKED, SIZED, STREAM, cut, fed
 
 UPLOAD = b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
-SIZED_UPLOAD = b"PUT /upload HTTP/1.1\r\nContent-Length: 11\r\n\r\nhello world"
-EMPTY_UPLOAD = b"POST /upload HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+SIZED_UPLOAD = b"PUT /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nhello world"
+EMPTY_UPLOAD = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 MIXED = SIZED + UPLOAD + CHUNKED + SIZED_UPLOAD + BARE + EMPTY_UPLOAD + BARE
 
 
@@ -74,14 +74,14 @@ def test_the_request_is_there_at_the_end_of_its_head():
 def test_the_limit_is_for_what_is_held():
     """An upload of a thousand times the limit comes; what is not asked for in pieces is refused as ever."""
     http = connection(max_body=5)
-    events = http.receive_data(b"POST /upload HTTP/1.1\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)
+    events = http.receive_data(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)
     assert summary(events) == [(b"/upload", b"x" * 5000, True)]
-    assert summary(http.receive_data(b"POST /else HTTP/1.1\r\nContent-Length: 6\r\n\r\n")) == [413]
+    assert summary(http.receive_data(b"POST /else HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n")) == [413]
 
 
 def test_the_head_has_its_limit_all_the_same():
     """As for any request, and so have trailers."""
-    long = b"POST /upload HTTP/1.1\r\nX: %b\r\nContent-Length: 5\r\n\r\n" % (b"x" * HEAD_LIMIT)
+    long = b"POST /upload HTTP/1.1\r\nHost: x\r\nX: %b\r\nContent-Length: 5\r\n\r\n" % (b"x" * HEAD_LIMIT)
     assert summary(connection().receive_data(long)) == [431]
     http = connection()
     assert len(http.receive_data(UPLOAD.replace(b"0\r\n\r\n", b"0\r\n"))) == 1
@@ -112,7 +112,7 @@ def test_what_is_wrong_behind_the_body_is_another_requests_fault():
 def test_a_client_that_waits_for_continue_is_told_once():
     """As soon as its request is there."""
     http = connection()
-    [request] = http.receive_data(b"POST /upload HTTP/1.1\r\nContent-Length: 9\r\n%b\r\n" % CONTINUE)
+    [request] = http.receive_data(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n%b\r\n" % CONTINUE)
     assert http.take_continue()
     assert not http.take_continue()
     assert http.receive_data(b"123456789") == []
@@ -124,7 +124,7 @@ def test_a_client_that_waits_for_continue_is_told_once():
 def test_a_client_that_did_not_wait_is_not_told():
     """A part of its body is here."""
     http = connection()
-    http.receive_data(b"POST /upload HTTP/1.1\r\nContent-Length: 9\r\n%b\r\n1234" % CONTINUE)
+    http.receive_data(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n%b\r\n1234" % CONTINUE)
     assert not http.take_continue()
 
 

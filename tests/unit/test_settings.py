@@ -36,6 +36,12 @@ TABLE = [
         [("4096", 4096), ("2GB", 2 * 10**9), ("1 KiB", 1024), ("5mb", 5 * 10**6), ("7B", 7)],
         ["0", "0MiB", "-1", "1.5GB", "MiB", "1TB", "off", "", "9" * 5000],
     ),
+    (
+        "max_buffered",
+        None,
+        [("4096", 4096), ("512MiB", 512 * MIB), ("auto", None)],
+        ["0", "-1", "half", "off", "1.5GB"],
+    ),
     ("max_requests", None, [("1", 1), ("100000", 100000), ("off", None)], ["0", "-1", "1.5", "auto"]),
     ("max_rss", None, [("512MiB", 512 * MIB), ("off", None)], ["0", "half", "auto", "1.5GB"]),
     ("preload", True, [("0", False), ("1", True)], ["2", "yes", "", "null"]),
