@@ -27,6 +27,7 @@ from fastworker.bindings import (
 from fastworker.data_decorators import DataDecorators
 from fastworker.declarations import Declaration, Decorator, call_site
 from fastworker.errors import AppLoadError
+from fastworker.frames import is_ours
 from fastworker.plan import Function, make_function, with_cardinality
 from fastworker.route_checks import route_problems, route_warnings, without_leading_slash
 from fastworker.trigger_decorators import TriggerDecorators
@@ -227,7 +228,7 @@ def _of_the_app(frames: types.TracebackType | None) -> types.TracebackType | Non
     """A traceback without our own frames and those of the import system, with which each begins."""
     while frames is not None:
         file = frames.tb_frame.f_code.co_filename
-        if os.path.dirname(file) != os.path.dirname(__file__) and "importlib" not in file:
+        if not is_ours(file) and "importlib" not in file:
             break
         frames = frames.tb_next
     return frames
@@ -256,7 +257,7 @@ def _place_of_error(exc: BaseException, folder: Path) -> str:
     frames = traceback.extract_tb(exc.__traceback__)
     own = [f for f in frames if f.filename.startswith(str(folder) + os.sep)]
     for frame in reversed(own or frames):
-        if os.path.dirname(frame.filename) != os.path.dirname(__file__):
+        if not is_ours(frame.filename):
             return f"{frame.filename}:{frame.lineno}"
     return str(folder)
 

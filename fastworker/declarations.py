@@ -7,7 +7,6 @@ stacked in any order; nothing is checked here, for plan.py reports every mistake
 
 import functools
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from fastworker.bindings import Binding, Direction
+from fastworker.frames import is_ours
 
 Handler = Callable[..., Any]
 H = TypeVar("H", bound=Handler)
@@ -30,8 +30,6 @@ DataType = Literal["string", "binary", "stream"]
 Cardinality = Literal["one", "many"]
 
 STORAGE: Final = "AzureWebJobsStorage"
-
-_PACKAGE: Final = os.path.dirname(__file__) + os.sep
 
 
 @dataclass(slots=True)
@@ -76,7 +74,7 @@ def place_of(handler: Handler) -> str:
 def call_site() -> str:
     """`file:line` of the user's code that is calling."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

@@ -2,7 +2,7 @@
 
 `log` is the event logger of all of fastworker's modules; user code uses the standard `logging`.
 Rule: writing a log line never raises and never blocks on a lock; a line leaves in one write. Imports nothing
-of fastworker: the supervisor logs, too.
+of fastworker but frames.py: the supervisor logs, too.
 """
 
 import contextvars
@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Literal
 
+from fastworker.frames import is_ours
+
 STDOUT: Final = 1
 STDERR: Final = 2
 
@@ -29,9 +31,6 @@ LEVELS: Final = {
 }
 
 Format = Literal["text", "json"]
-
-
-_OURS: Final = os.path.dirname(__file__)
 
 
 class Capture:
@@ -222,7 +221,7 @@ def write_failed(capture: Capture) -> None:
 def write_exception(capture: Capture, message: str, exc: BaseException) -> None:
     """Write a failed invocation's traceback to stderr, without the frames of fastworker above the handler's."""
     frames = exc.__traceback__
-    while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename) == _OURS:
+    while frames is not None and is_ours(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     text = "".join(traceback.format_exception(type(exc), exc, frames or exc.__traceback__))
     write_line(logging.ERROR, f"{message}\n{text.rstrip()}", _ids(capture))

@@ -10,11 +10,12 @@ import os
 import re
 import signal
 
+from fastworker.frames import is_ours
+
 PICTURE_SIGNAL = signal.SIGUSR2
 # Frames of a handler, newest first, beyond which a stack says nothing more.
 MOST_FRAMES = 12
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
-_OURS = os.path.dirname(__file__) + os.sep
 
 
 class PictureFrame:
@@ -40,7 +41,7 @@ def shorten(dump: str) -> list[str]:
     found: list[str] = []
     for stack in re.split(r"\n\n|(?=Current thread)", dump):
         frames = [matched for line in stack.splitlines() if (matched := _FRAME.match(line))]
-        ours = next((i for i, frame in enumerate(frames) if frame["file"].startswith(_OURS)), len(frames))
+        ours = next((i for i, frame in enumerate(frames) if is_ours(frame["file"])), len(frames))
         if ours < len(frames):
             found += [f"{frame['file']}:{frame['line']} in {frame['name']}" for frame in frames[:ours]][:MOST_FRAMES]
     return found

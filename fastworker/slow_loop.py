@@ -10,12 +10,12 @@ import signal
 import types
 from pathlib import Path
 
+from fastworker.frames import is_ours
 from fastworker.logs import CURRENT, log
 
 LOOP_SIGNAL = signal.SIGRTMIN + 1
 # How long a loop may stand still. Other invocations of the worker wait as long.
 SLOW_S = 0.2
-_OURS = os.path.dirname(__file__) + os.sep
 
 
 class SlowLoop:
@@ -48,7 +48,7 @@ class SlowLoop:
     def _place(self, frame: types.FrameType | None) -> str | None:
         """The innermost line of the app's own, else of any library; None if no user code runs."""
         innermost = None
-        while frame is not None and not frame.f_code.co_filename.startswith(_OURS):
+        while frame is not None and not is_ours(frame.f_code.co_filename):
             place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
             if frame.f_code.co_filename.startswith(self._root) and "site-packages" not in frame.f_code.co_filename:
                 return place

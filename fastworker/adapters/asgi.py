@@ -278,9 +278,9 @@ class Lifespan:
             return
         message = self._started.result()
         if message["type"] == "lifespan.startup.failed":
-            raise AppLoadError(
-                "the ASGI application", [f"its lifespan failed: {message.get('message') or 'no reason'}"]
-            )
+            text = str(message.get("message") or "it gave no reason").strip()
+            log.error("asgi.lifespan", detail=text)
+            raise AppLoadError("the ASGI application", [f"its lifespan failed: {text.splitlines()[-1]}"])
         self.state = state
 
     async def shutdown(self) -> None:

@@ -126,3 +126,22 @@ def test_an_application_answers_as_under_its_usual_server(
         found = run_script(ours.port)
     for wanted, came in zip(expected, found, strict=True):
         assert came == wanted
+
+
+def test_an_mcp_client_lists_and_calls_tools() -> None:
+    """FastMCP's own client against its server here: a lifespan, JSON and event streams."""
+    if importlib.util.find_spec("fastmcp") is None:
+        pytest.skip("fastmcp is not installed")
+    talk = (
+        "import asyncio, sys\nfrom fastmcp import Client\n"
+        "async def main():\n"
+        "    async with Client(sys.argv[1]) as client:\n"
+        "        print([tool.name for tool in await client.list_tools()], end=' ')\n"
+        "        print((await client.call_tool('add', {'a': 2, 'b': 3})).data)\n"
+        "asyncio.run(main())\n"
+    )
+    with Server(cwd=FOLDER, app="mcp_app:app", workers=2) as ours:
+        ours.wait_ready()
+        command = [sys.executable, "-c", talk, f"http://127.0.0.1:{ours.port}/mcp"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
+    assert done.stdout.split("\n")[0] == "['add'] 5", done.stderr
