@@ -29,7 +29,19 @@ from benchmarks.scenario import Options, Scenario
 from benchmarks.scenarios.workers import UserError
 from fastworker.cpus import usable_cpus
 
-ORDER: Final = ("hop", "capacity", "cpu", "mix", "workers", "faults", "deadline", "memory", "start", "stream")
+ORDER: Final = (
+    "hop",
+    "capacity",
+    "cpu",
+    "mix",
+    "workers",
+    "faults",
+    "deadline",
+    "memory",
+    "start",
+    "stream",
+    "threads",
+)
 FULL_ROUNDS: Final = 3
 # A name may have a comma of its own, followed by a space.
 NAMES: Final = re.compile(",(?! )")

@@ -66,7 +66,7 @@ def serve(argv: Sequence[str]) -> int:
     import msgspec
 
     from fastworker import logs, supervisor
-    from fastworker.cpus import usable_cpus
+    from fastworker.cpus import thread_variables, usable_cpus
     from fastworker.settings import parse_settings
 
     settings = parse_settings(argv, os.environ)
@@ -83,6 +83,9 @@ def serve(argv: Sequence[str]) -> int:
     if settings.spin is None:
         # Spinning workers beyond the CPUs take time from those that work.
         settings = msgspec.structs.replace(settings, spin=SPIN_US if workers <= cpus else 0)
+    # Before the app is imported, and only where its user has not decided.
+    for name, value in thread_variables(settings.threads, cpus=cpus, workers=workers).items():
+        os.environ.setdefault(name, value)
     with open_listener(settings.port) as listener:
         logs.log.info("server.listening", port=listener.getsockname()[1], workers=workers)
         outcome = supervisor.run(settings, workers, listener, _warden_main)

@@ -1,6 +1,6 @@
-"""How many CPUs this process may really use, and how much memory.
+"""How many CPUs this process may really use, a worker's share of them, and how much memory.
 
-Called by cli.py to resolve `FASTWORKER_WORKERS=auto`, and by buffered.py.
+Called by cli.py to resolve `FASTWORKER_WORKERS=auto` and `FASTWORKER_THREADS=auto`, and by buffered.py.
 Rule: reads the system, decides nothing; os.cpu_count() is never the answer, for it knows no affinity and no quota.
 """
 
@@ -8,6 +8,19 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+# Each is read when its library is loaded. OpenBLAS and MKL would otherwise start a thread per CPU in each worker.
+THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "RAYON_NUM_THREADS"),
+)
+
+
+def thread_variables(threads: int | None, *, cpus: int, workers: int) -> dict[str, str]:
+    """What FASTWORKER_THREADS means to the libraries: None is each worker's share of the CPUs, 0 is nothing at all."""
+    if threads == 0:
+        return {}
+    return dict.fromkeys(THREAD_VARIABLES, str(threads or max(1, cpus // workers)))
 
 
 def usable_cpus(cgroup_root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc/self/cgroup")) -> int:

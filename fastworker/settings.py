@@ -34,6 +34,15 @@ def parse_size(text: str) -> int:
     return int(match[1]) * UNITS[match[2].upper()]
 
 
+def parse_threads(text: str) -> int:
+    """A number of threads; 0 for `off`. Raises ValueError for anything else."""
+    if text.lower() == "off":
+        return 0
+    if re.fullmatch(r"[0-9]{1,4}", text) is None or int(text) == 0:
+        raise ValueError(text)
+    return int(text)
+
+
 def option(
     expects: str, meaning: str, *, word: str | None = None, parse: Callable[[str], object] | None = None
 ) -> Meta:
@@ -101,6 +110,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     preload: Annotated[bool, option("1 or 0", "import the app once, before workers are forked")] = True
+    threads: Annotated[
+        int | None,
+        option(
+            "a whole number from 1, auto or off",
+            "native threads (OpenMP, BLAS) per worker; auto: usable CPUs / workers",
+            word="auto",
+            parse=parse_threads,
+        ),
+    ] = None
     http_mode: Annotated[
         Literal["envelope", "forward", "proxy"] | None,
         option(

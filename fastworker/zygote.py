@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from fastworker import bytecode, exits, linux
+from fastworker import bytecode, exits, linux, native_threads
 from fastworker.app import LoadedApp, load_app
 from fastworker.control import (
     AppFailed,
@@ -196,4 +196,13 @@ def _warn_of_threads() -> None:
             threads=others,
             detail="the import of the app started threads, which no forked worker has; start them in "
             "@app.on_worker_start, or set FASTWORKER_PRELOAD=0 to import in each worker",
+        )
+    libraries = native_threads.lost_in_a_fork()
+    if libraries:
+        log.warning(
+            "app.native_threads",
+            libraries=libraries,
+            detail="the import of the app started threads of these libraries, which no forked worker has: calls that "
+            "wait for them hang. Set FASTWORKER_PRELOAD=0 to import in each worker, or use the library for the first "
+            "time in @app.on_worker_start; for OpenMP, FASTWORKER_THREADS=1 keeps it from starting any",
         )

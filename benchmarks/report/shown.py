@@ -89,6 +89,12 @@ SHOWN: Final = {
         "long answer without pauses. From async generators, and from ordinary ones (sync).",
         ("first_byte_ms", "late_p50_ms", "late_p99_ms", "item_us"),
     ),
+    "threads": Shown(
+        "A function of numpy, with FASTWORKER_THREADS and without",
+        "A closed loop on as many workers as CPUs; off: BLAS starts a thread per CPU in each of them.",
+        ("per_second", "p50_ms", "p99_ms"),
+        more_is_better=True,
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """What importing an app does to the world outside of its process: files, output, limits, the processes it starts."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,3 +91,59 @@ def test_bytecode_that_was_deployed_is_used(serve: Serve, tmp_path: Path) -> Non
     server = serve(cwd=tmp_path, app="function_app.py", workers=1)
     with server.connect() as host:
         assert host.invoke("run").value == 1
+
+
+THREADS = (
+    FUNCTION
+    + """
+import os
+
+@function
+def run(job):
+    return [[os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")]]
+"""
+)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [("3", ["7", "3", "3"]), ("off", ["7", None, None])])
+def test_native_threads_are_limited_where_the_user_has_not_decided(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str, expected: list[str | None]
+) -> None:
+    """By the variables that the libraries read; those that are set stay as they are."""
+    for name in ("OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    write(tmp_path, {"function_app.py": THREADS})
+    server = serve(cwd=tmp_path, app="function_app.py", workers=1, threads=threads)
+    with server.connect() as host:
+        assert host.invoke("run").value == expected
+
+
+MODEL = (
+    FUNCTION
+    + """
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+rng = np.random.default_rng(0)
+x = rng.normal(size=(300, 4))
+model = HistGradientBoostingClassifier(max_iter=3).fit(x, (x[:, 0] > 0).astype(int))
+model.predict(x)
+
+@function
+def predict(job):
+    return [int(model.predict(x).sum())]
+"""
+)
+
+
+def test_a_model_that_was_used_at_import_predicts_or_is_warned_of(serve: Serve, tmp_path: Path) -> None:
+    """With one native thread there is no pool to lose; with more the warning names the library and the ways out."""
+    pytest.importorskip("sklearn")
+    write(tmp_path, {"function_app.py": MODEL})
+    server = serve(cwd=tmp_path, app="function_app.py", workers=2, threads=1)
+    with server.connect() as host:
+        assert host.invoke("predict").value > 0
+    assert not any("native_threads" in line for line in server.stdout)
+    server = serve(cwd=tmp_path, app="function_app.py", workers=1, threads=2)
+    (line,) = [line for line in server.stdout if "app.native_threads" in line]
+    assert re.search("GNU OpenMP.*FASTWORKER_PRELOAD=0.*on_worker_start.*FASTWORKER_THREADS=1", line)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastworker.cpus import usable_cpus
+from fastworker.cpus import THREAD_VARIABLES, thread_variables, usable_cpus
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +78,17 @@ def test_affinity_counts_where_it_is_smaller_than_the_quota(tmp_path, monkeypatc
     """A quota of four CPUs is no use to a process that may run on three."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 9})
     assert cpus_under(tmp_path, "0::/a\n", {"a/cpu.max": "400000 100000\n"}) == 3
+
+
+@pytest.mark.parametrize(
+    ("threads", "cpus", "workers", "each"),
+    [(None, 8, 4, "2"), (None, 8, 3, "2"), (None, 2, 4, "1"), (None, 4, 1, "4"), (3, 8, 4, "3"), (3, 1, 1, "3")],
+)
+def test_a_workers_native_threads_are_its_share_of_the_cpus(threads, cpus, workers, each):
+    """Whole ones, and never none; or what FASTWORKER_THREADS says."""
+    assert thread_variables(threads, cpus=cpus, workers=workers) == dict.fromkeys(THREAD_VARIABLES, each)
+
+
+def test_no_native_threads_are_limited_where_that_is_off():
+    """The libraries do as they would by themselves."""
+    assert thread_variables(0, cpus=8, workers=4) == {}

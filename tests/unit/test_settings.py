@@ -45,6 +45,7 @@ TABLE = [
     ("max_requests", None, [("1", 1), ("100000", 100000), ("off", None)], ["0", "-1", "1.5", "auto"]),
     ("max_rss", None, [("512MiB", 512 * MIB), ("off", None)], ["0", "half", "auto", "1.5GB"]),
     ("preload", True, [("0", False), ("1", True)], ["2", "yes", "", "null"]),
+    ("threads", None, [("1", 1), ("16", 16), ("off", 0), ("auto", None)], ["0", "-1", "1.5", "", "99999"]),
     ("http_mode", None, [("proxy", "proxy"), ("envelope", "envelope"), ("auto", None)], ["raw", ""]),
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
     ("log_format", "text", [("text", "text"), ("json", "json")], ["xml", ""]),
