@@ -1,8 +1,9 @@
 """The board: who is doing what until when, in one anonymous shared mapping that outlives any worker.
 
 Workers write it while they serve; supervisor.py reads it to keep deadlines and to answer for the dead.
-Rule: one 64-bit word per fact and one writer per row at a time, so a reader may see an old value but never half
-of a new one. A connection's row belongs to the worker named in `owner`, and to the supervisor once that one is dead.
+Rule: one 64-bit word per fact and one writer per word at a time, so a reader may see an old value but never half
+of a new one. A connection's row belongs to the worker named in `owner` (there, to the thread that has the
+conversation), and to the supervisor once that one is dead.
 
 What a worker owes the reader (watchdog.py kills one that is outside user code and changes no word of its row for two
 seconds; connections.py's Audit takes a beat to mean that nothing is between a shared event and its row):
@@ -10,32 +11,44 @@ seconds; connections.py's Audit takes a beat to mean that nothing is between a s
 - While user code runs it shows that: by `inline`, or by a connection that is RUNNING or a stream.
 - Whoever waits for something that is not user code (a reader, the supervisor, the rest of a body) beats while it waits.
 
+All of that is the main thread's. The worker's loop (turns.py), where async invocations and slow clients are, has words
+of its own; deadlines, counters and waits of both are read as one.
+
     header          worker rows (one per slot)      connection rows (one per descriptor number)
     +------------+  +----------------------------+  +------------------------------------------------------+
     | drain_ns   |  | pid                        |  | owner     slot + 1; 0 = nobody                       |
     | ...        |  | beat      steps it has made|  | phase     Phase, valid while owned                   |
-    +------------+  | inline    soft deadline, ns  |  | sent_ns   when the host sent the request             |
-                    | deadline  earliest hard,   |  | hard_ns   its hard deadline; 0 = none                |
-                    |           ns; 0 = none     |  | before    bytes written before this answer           |
-                    | mail      control messages |  | length    bytes of this answer                       |
-                    | served    requests         |  | closing   1 = must close after the answer            |
-                    | failed    of them, not 2xx |  | head      1 = HEAD: no body                          |
-                    | waited_ms in the queue     |  | invocation id, function name: text, zero-padded      |
-                    | buffered  bytes of bodies  |  |                                                      |
-                    +----------------------------+  +------------------------------------------------------+
+    +------------+  | inline    soft deadline, ns|  | sent_ns   when the host sent the request             |
+                    | deadline  hard, ns; 0: none|  | hard_ns   its hard deadline; 0 = none                |
+                    | mail      control messages |  | before    bytes written before this answer           |
+                    | served    requests         |  | length    bytes of this answer                       |
+                    | failed    of them, not 2xx |  | closing   1 = must close after the answer            |
+                    | waited_ms in the queue     |  | head      1 = HEAD: no body                          |
+                    | buffered  bytes of bodies  |  | invocation id, function name: text, zero-padded      |
+                    |- the loop's ---------------|  +------------------------------------------------------+
+                    | beat      turns; 0 = rests |
+                    | deadline  the earliest     |
+                    | served, failed, waited_ms  |
+                    | letting   1 = between two  |
+                    +----------------------------+
+
+`letting` is 1 while the loop is between emptying a row and arming its connection: until then that looks like a
+connection which nobody has (connections.Audit).
 """
 
 import enum
 import mmap
 import struct
+import threading
 from typing import NamedTuple
 
 HEADER_WORDS = 8
-WORKER_WORDS = 9
+WORKER_WORDS = 16
 CONNECTION_WORDS = 32
 
 DRAIN_NS = 0
 PID, BEAT, INLINE, DEADLINE, MAIL, SERVED, FAILED, WAITED_MS, BUFFERED = range(9)
+LOOP_BEAT, LOOP_DEADLINE, LOOP_SERVED, LOOP_FAILED, LOOP_WAITED_MS, LETTING = range(9, 15)
 OWNER, PHASE = 0, 1
 # What begin() writes in one call: sent_ns, hard_ns, before, length, closing, head, id, function.
 _BEGUN = struct.Struct("=6q64s128s")
@@ -59,7 +72,7 @@ TAKEN, READING, RUNNING, ANSWERING = map(int, Phase)
 
 
 class WorkerRow(NamedTuple):
-    """A copy of one worker's row."""
+    """A copy of one worker's row, what both of its threads have written taken together."""
 
     pid: int
     beat: int
@@ -70,6 +83,8 @@ class WorkerRow(NamedTuple):
     failed: int
     waited_ms: int
     buffered: int
+    loop_beat: int = 0
+    letting: int = 0
 
 
 class ConnectionRow(NamedTuple):
@@ -119,7 +134,25 @@ class Board:
 
     def worker(self, slot: int) -> WorkerRow:
         start = HEADER_WORDS + slot * WORKER_WORDS
-        return WorkerRow(*self._words[start : start + WORKER_WORDS])
+        pid, beat, inline_ns, deadline_ns, mail, served, failed, waited_ms, buffered, *loop = self._words[
+            start : start + WORKER_WORDS
+        ]
+        loop_beat, loop_deadline_ns, loop_served, loop_failed, loop_waited_ms, letting, *_ = loop
+        if not deadline_ns or 0 < loop_deadline_ns < deadline_ns:
+            deadline_ns = loop_deadline_ns
+        return WorkerRow(
+            pid,
+            beat,
+            inline_ns,
+            deadline_ns,
+            mail,
+            served + loop_served,
+            failed + loop_failed,
+            waited_ms + loop_waited_ms,
+            buffered,
+            loop_beat,
+            letting,
+        )
 
     def clear_worker(self, slot: int) -> None:
         """Empties a row before its slot is given to a new worker."""
@@ -172,7 +205,7 @@ class Board:
 
 
 class Seat:
-    """The board as one worker writes it: its own row, and the rows of the connections it has taken.
+    """The board as one worker's main thread writes it: its own row, and the rows of the connections it has taken.
 
     On the hot path, hence plain stores into the mapping, positional arguments and one pack.
     """
@@ -183,15 +216,18 @@ class Seat:
         self._memory = board._memory
         self._offset = board._rows - board.first_number * CONNECTION_WORDS
         self._mine = HEADER_WORDS + slot * WORKER_WORDS
-        self._deadline = self._mine + DEADLINE
         self._owner = slot + 1
-        self._kept: dict[int, int] = {}  # deadlines of connections that are in flight beside the one in hand
-        self._earliest_kept = 0
+        self._beat = self._mine + BEAT
+        self._deadline = self._mine + DEADLINE
+        self._served = self._mine + SERVED
+        self._failed = self._mine + FAILED
+        self._waited_ms = self._mine + WAITED_MS
         self._words[self._mine + PID] = pid
+        self._holding = threading.Lock()
 
     def beat(self) -> None:
-        """Another step made: every connection taken before this has its row, or is armed again."""
-        self._words[self._mine + BEAT] += 1
+        """Another step made: every connection that this thread has taken before has its row, or is armed again."""
+        self._words[self._beat] += 1
 
     @property
     def mail(self) -> int:
@@ -202,7 +238,7 @@ class Seat:
         words, row = self._words, number * CONNECTION_WORDS + self._offset
         words[row + PHASE] = TAKEN
         words[row] = self._owner
-        self.arm(until_ns)
+        words[self._deadline] = until_ns
 
     def reading(self, number: int) -> None:
         """Bytes have left the socket."""
@@ -233,12 +269,13 @@ class Seat:
             function,
         )
         self._words[row + PHASE] = RUNNING
-        self.arm(hard_ns)
+        self.arm(number, hard_ns)
 
     def inline(self, soft_ns: int) -> None:
-        """User code runs on the worker's own thread, until its soft deadline; 0: it has ended.
+        """User code runs on the worker's main thread, until its soft deadline; 0: it has ended.
 
-        No connection is between two rows meanwhile. Beats first: who ran for minutes has not stood still for minutes.
+        No connection of that thread is between two rows meanwhile. Beats first: who ran for minutes has not stood
+        still for minutes.
         """
         words, mine = self._words, self._mine
         words[mine + BEAT] += 1
@@ -251,9 +288,9 @@ class Seat:
         words[row + _LENGTH] = length
         words[row + _CLOSING] = closing
         words[row + PHASE] = ANSWERING
-        words[self._mine + SERVED] += 1
+        words[self._served] += 1
         if failed:
-            words[self._mine + FAILED] += 1
+            words[self._failed] += 1
 
     def streaming(self, number: int, before: int, closing: bool) -> None:
         """As `answering`, for an answer of unknown length: whatever is out by then, it is never the whole."""
@@ -265,17 +302,18 @@ class Seat:
 
     def count_served(self, failed: bool) -> None:
         """A stream has ended; `answering` counts the others."""
-        self._words[self._mine + SERVED] += 1
+        self._words[self._served] += 1
         if failed:
-            self._words[self._mine + FAILED] += 1
+            self._words[self._failed] += 1
 
     def count_wait(self, milliseconds: int) -> None:
         """So long a request lay in its socket."""
-        self._words[self._mine + WAITED_MS] += milliseconds
+        self._words[self._waited_ms] += milliseconds
 
     def hold(self, by: int) -> None:
-        """So many bytes of request bodies more, or fewer, are held by this worker."""
-        self._words[self._mine + BUFFERED] += by
+        """So many bytes of request bodies more, or fewer, are held by this worker; told by either thread."""
+        with self._holding:
+            self._words[self._mine + BUFFERED] += by
 
     def release(self, number: int) -> None:
         """Done with the connection; comes before it is armed again, never after.
@@ -287,18 +325,59 @@ class Seat:
             self._words[row] = 0
         self.disarm(number)
 
-    def arm(self, until_ns: int) -> None:
-        """Past `until_ns`, or the earliest deadline kept, the supervisor kills this worker."""
-        earliest = self._earliest_kept
-        self._words[self._deadline] = until_ns if not earliest or until_ns < earliest else earliest
-
-    def keep(self, number: int, until_ns: int) -> None:
-        """The connection in hand stays in flight while this worker turns to others."""
-        self._kept[number] = until_ns
-        self._words[self._deadline] = self._earliest_kept = min(self._kept.values())
+    def arm(self, number: int, until_ns: int) -> None:
+        """Past `until_ns` the supervisor kills this worker. This thread has one connection in hand at a time."""
+        self._words[self._deadline] = until_ns
 
     def disarm(self, number: int) -> None:
-        """No deadline for this connection any more, be it in hand or kept."""
-        if self._kept.pop(number, None) is not None:
-            self._earliest_kept = min(self._kept.values(), default=0)
-        self._words[self._deadline] = self._earliest_kept
+        """No deadline for this connection any more."""
+        self._words[self._deadline] = 0
+
+    def leave(self) -> None:
+        """In a copy of the worker that user code forked: nothing that this process does reaches the board any more."""
+        self._memory = mmap.mmap(-1, len(self._memory))
+        self._words = memoryview(self._memory).cast("q")
+
+
+class LoopSeat(Seat):
+    """The board as the worker's loop writes it, which has many connections in flight.
+
+    `arm` and `disarm` are called by the main thread, too, when a conversation changes hands: hence the lock, which
+    nobody takes on the way of a `def` function.
+    """
+
+    def __init__(self, board: Board, slot: int, pid: int) -> None:
+        super().__init__(board, slot, pid)
+        self._beat = self._mine + LOOP_BEAT
+        self._deadline = self._mine + LOOP_DEADLINE
+        self._served = self._mine + LOOP_SERVED
+        self._failed = self._mine + LOOP_FAILED
+        self._waited_ms = self._mine + LOOP_WAITED_MS
+        self._letting = self._mine + LETTING
+        self._turns = 0
+        self._kept: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def beat(self) -> None:
+        """The loop turns. Never the same number twice, though 0 stands between two of them while it rests."""
+        self._turns += 1
+        self._words[self._beat] = self._turns
+
+    def arm(self, number: int, until_ns: int) -> None:
+        """Past the earliest of all that are armed the supervisor kills this worker."""
+        with self._lock:
+            self._kept[number] = until_ns
+            self._words[self._deadline] = min(self._kept.values())
+
+    def disarm(self, number: int) -> None:
+        with self._lock:
+            if self._kept.pop(number, None) is not None:
+                self._words[self._deadline] = min(self._kept.values(), default=0)
+
+    def letting(self, is_between: bool) -> None:
+        """Around `release` and the arming behind it."""
+        self._words[self._letting] = is_between
+
+    def rest(self) -> None:
+        """Nothing is unfinished: the loop sleeps until something comes."""
+        self._words[self._beat] = 0

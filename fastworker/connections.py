@@ -62,6 +62,8 @@ def socket_of(number: int) -> socket.socket:
 
 # Descriptors that are sent to a worker that asks for one. More would fill its control socket.
 LENT_AT_ONCE = 32
+# Looked at for that. A worker that has nearly all would cost a look at each of thousands for every one that it lacks.
+LOOKED_AT = 256
 
 
 class State(enum.Enum):
@@ -133,9 +135,10 @@ class Connections:
         Because: a host that opens hundreds of connections at once would cost each worker hundreds of questions. Last,
         so that a worker that has what it asked for has read all the others, and asks for none of them a second time.
         """
+        youngest = itertools.islice(reversed(self._table.items()), LOOKED_AT)
         others = (
             number
-            for number, entry in reversed(self._table.items())
+            for number, entry in youngest
             if entry.state is State.OPEN and slot not in entry.holders and number != wanted
         )
         lent = [*itertools.islice(others, LENT_AT_ONCE - 1), wanted]
@@ -229,8 +232,9 @@ class Audit:
 
     A live worker shows the same picture for the microseconds between two of its steps, so one look proves nothing.
     Three looks do, if between each two every live worker has turned its loop once (what it had taken is on the board by
-    then, or armed again) or is inside user code, and not a byte has moved on the connection. Two are not enough: the
-    next request may have arrived before the first look, and another worker may be just taking it at the second.
+    then, or armed again) or is inside user code, no loop is just letting a connection go, and not a byte has moved on
+    it. Two are not enough: the next request may have arrived before the first look, and another worker may be just
+    taking it at the second.
     """
 
     def __init__(self, shared: select.epoll, board: Board, connections: Connections, live: Iterable[int]) -> None:
@@ -251,7 +255,7 @@ class Audit:
         for slot, beat in self._beats.items():
             if slot in live:
                 row = self._board.worker(slot)
-                if row.beat == beat and not row.inline_ns:
+                if row.letting or (row.beat == beat and not row.inline_ns):
                     return None
         seen = self._look()
         before, self._suspects = self._suspects, {}
@@ -319,10 +323,19 @@ class Held:
         if connection is not None:
             connection.close()
 
-    def arm(self, number: int) -> bool:
-        """The next request on it may go to any worker; False if the supervisor has taken it out of service."""
-        try:
+    def drop_all(self) -> None:
+        """In a copy of the worker that user code forked."""
+        for number in list(self._sockets):
+            with contextlib.suppress(OSError):
+                self.drop(number)
+
+    def arm(self, number: int) -> None:
+        """The next request on it may go to any worker; or nothing, if the supervisor has taken it out of service.
+
+        Raises:
+            OSError: the app has closed the connection's descriptor, or the epoll's.
+        """
+        try:  # noqa: SIM105 - in the way of every request
             self._shared.modify(number, ARMED)
-        except OSError:  # ENOENT: its entry is gone
-            return False
-        return True
+        except FileNotFoundError:  # its entry is gone
+            pass

@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import socket
+import threading
 from collections import deque
 from typing import Any, TypeAlias
 
@@ -208,6 +209,8 @@ def cause_of(error: BaseException) -> str:
 class ControlSocket:
     """One end of a control socket. Non-blocking; a full peer is queued for, never waited for.
 
+    Any thread may send; one receives.
+
     `hears` is the union of the messages that may come: `FromWorker` and the like.
     """
 
@@ -216,6 +219,7 @@ class ControlSocket:
         self._socket = end
         self._decoder = _decoders[hears]
         self._outbox: deque[tuple[bytes, int | None, bool]] = deque()
+        self._sending = threading.RLock()
 
     @classmethod
     def from_fd(cls, fd: int, hears: Any = AnyMessage) -> "ControlSocket":
@@ -240,18 +244,21 @@ class ControlSocket:
 
     def flush(self) -> None:
         """Sends what is queued until the peer is full; to a peer that is gone, everything is dropped."""
-        while self._outbox:
-            packet, fd, _ = self._outbox[0]
-            riding = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
-            try:
-                self._socket.sendmsg([packet], riding)
-            except OSError as error:
-                if error.errno in PEER_GONE:  # its end of file is on the way
-                    self._drop_outbox()
-                    return
-                if error.errno not in PACKET_BAD:
-                    return  # full, or the kernel has no buffers: at the next flush
-            self._settle()
+        if not self._outbox:
+            return
+        with self._sending:
+            while self._outbox:
+                packet, fd, _ = self._outbox[0]
+                riding = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+                try:
+                    self._socket.sendmsg([packet], riding)
+                except OSError as error:
+                    if error.errno in PEER_GONE:  # its end of file is on the way
+                        self._drop_outbox()
+                        return
+                    if error.errno not in PACKET_BAD:
+                        return  # full, or the kernel has no buffers: at the next flush
+                self._settle()
 
     def _settle(self) -> None:
         _, fd, given = self._outbox.popleft()

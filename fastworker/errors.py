@@ -4,7 +4,12 @@ Raised anywhere; turned into an answer by invoke.py (status) or into the process
 Rule: a message says what is wrong, where, and how to mend it.
 """
 
+import errno
 from collections.abc import Sequence
+from typing import Final
+
+# What a system call says of a descriptor that the app has closed, or has put something of its own in the place of.
+NOT_OURS: Final = (errno.EBADF, errno.ENOTSOCK)
 
 
 class FastworkerError(Exception):

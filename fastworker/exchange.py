@@ -1,11 +1,20 @@
 """Conversations: requests are read from a connection and their answers written to it, in order.
 
-Driven by worker.py, which hands over a connection at each event; service.py says what to answer.
+A conversation is in one thread's hands at a time. Worker.py hands it to InPlace, here, at each event: the main thread,
+where `def` handlers run. What takes turns goes on in turns.py, on the worker's loop. Both are an Exchange; service.py
+says what to answer.
 Rule: whatever can be read or written at once is, in place; only what has to be waited for goes to the loop, and the
 worker stays free for others meanwhile. The board is told before each step that another process may have to finish.
+
+    event --> InPlace.read --whole, def--> run, answer, arm                         main thread
+                  |    |                      ^
+                  |    +--whole, async--+     | whole, def
+                  +--not whole yet------+     |
+                  +--answer not all out-+     |
+                                        v     |
+                                        Turns --> read on, run async, write on, arm      loop's thread
 """
 
-import asyncio
 import contextlib
 import select
 import socket
@@ -13,15 +22,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastworker import linux
 from fastworker.answer import RETRY_AFTER, Answer, Streamed, problem, render, render_head
 from fastworker.arriving import ArrivingBody
-from fastworker.board import Seat
-from fastworker.errors import ClientGoneError, RequestError
+from fastworker.board import LoopSeat, Seat
+from fastworker.errors import NOT_OURS, ClientGoneError, RequestError
 from fastworker.http1 import BodyPieces, HTTP1Connection, Rejection, Request
+from fastworker.loop_thread import LoopThread
 from fastworker.outgoing import Outgoing
-from fastworker.service import Call, Plain, Service
+from fastworker.service import Call, Plain, Service, never_started
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fastworker.turns import Turns
 
 READ_SIZE = 64 * 1024
 BODY_READ_SIZE = 1024 * 1024
@@ -53,7 +69,7 @@ class Conversation:
         self.written = 0  # bytes ever written when that request was taken up
         self.rest = NOTHING  # of an answer that a slow reader has not taken yet
         self.more = NOTHING  # behind `rest`: a large body, which is not copied behind its head
-        self.timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None  # on the loop
 
     @property
     def ends_here(self) -> bool:
@@ -62,7 +78,7 @@ class Conversation:
 
 
 class Exchange:
-    """All conversations of one worker. `unfinished` are those that wait for something, on the loop.
+    """What both threads do with conversations that are in their hands. `seat` is the thread's own.
 
     `let_go` is called when a conversation's connection is done with here: for all workers to take again, or, if it
     is `closing`, for nobody.
@@ -72,36 +88,31 @@ class Exchange:
         self,
         service: Service,
         seat: Seat,
-        loop: asyncio.AbstractEventLoop,
+        thread: LoopThread,
         read_timeout_s: float,
         let_go: Callable[[Conversation], None],
     ) -> None:
-        self.unfinished: set[Conversation] = set()
         self._service = service
         self._seat = seat
-        self._loop = loop
+        self._thread = thread
         self._read_timeout_s = read_timeout_s
-        self._tell_let_go = let_go
+        self._let_go = let_go
+
+    # -- what the threads do differently -------------------------------------------------------------------------
+
+    def _answer(self, conversation: Conversation, call: Call) -> Answer | Streamed | None:
+        """The answer; None when it is given later, or by the other thread, which also goes on then."""
+        raise NotImplementedError
+
+    def _write_on(self, conversation: Conversation) -> bool:
+        """The client has no room for all of an answer. True once it is out; False when that is waited for."""
+        raise NotImplementedError
+
+    def _between_requests(self) -> None:
+        """The next request of a pipeline is here already."""
+        raise NotImplementedError
 
     # -- reading -------------------------------------------------------------------------------------------------
-
-    def read(self, conversation: Conversation) -> None:
-        """Reads and answers, until the connection is let go or has to be waited for."""
-        patient_until = 0
-        while True:
-            if self._receive(conversation):
-                if not self._advance(conversation):
-                    return
-                patient_until = 0  # answered, and part of another is here
-            elif conversation.closing or not conversation.http.mid_request:
-                self._let_go(conversation)  # the client has ended it, or nothing had come after all
-                return
-            # While others are unfinished, the loop turns anyway, and hundreds of slow clients must not add up.
-            now_ns = time.monotonic_ns()
-            patient_until = patient_until or now_ns + PATIENCE_NS
-            if self.unfinished or now_ns > patient_until or not _ready(conversation.socket, select.POLLIN):
-                self._read_in_loop(conversation)
-                return
 
     def _receive(self, conversation: Conversation) -> bool:
         """Takes what has arrived. True when there is a whole request; False when there is not, or never will be."""
@@ -111,7 +122,9 @@ class Exchange:
                 data = conversation.socket.recv(BODY_READ_SIZE if http.mid_request else READ_SIZE)
             except BlockingIOError:
                 return False
-            except OSError:  # reset
+            except OSError as error:  # reset
+                if error.errno in NOT_OURS:
+                    raise
                 data = b""
             if not data:
                 conversation.closing = True
@@ -119,50 +132,28 @@ class Exchange:
             self._seat.reading(conversation.number)
             conversation.queue.extend(http.receive_data(data))
             if http.mid_request:
-                self._seat.beat()  # a large body may keep this loop busy for long
+                self._seat.beat()  # a large body may keep this thread busy for long
                 if http.take_continue():
                     with contextlib.suppress(OSError):
                         conversation.socket.send(CONTINUE)
         return True
 
-    def _read_in_loop(self, conversation: Conversation) -> None:
-        # Its deadline is ours to keep; as for the worker, the loop's turns are watched instead.
-        self._wait(conversation, self._on_slow)
-        self._loop.add_reader(conversation.number, self._on_readable, conversation)
-
-    def _on_readable(self, conversation: Conversation) -> None:
-        if self._receive(conversation):
-            self._go_on(conversation)
-        elif conversation.closing:
-            self._let_go(conversation)
-
-    def _on_slow(self, conversation: Conversation) -> None:
-        # The worker itself may have been busy meanwhile: what has arrived by now is in time.
-        if not self._receive(conversation) and not conversation.closing:
-            detail = f"the request was not whole within {self._read_timeout_s:g} s"
-            conversation.queue.append(Rejection(408, detail))
-        self._go_on(conversation)
-
     # -- one request ---------------------------------------------------------------------------------------------
-
-    def _go_on(self, conversation: Conversation) -> None:
-        """What was waited for is here."""
-        self._end_wait(conversation)
-        if self._advance(conversation):
-            self.read(conversation)
 
     def _advance(self, conversation: Conversation) -> bool:
         """Serves what has been read, in order. True when all is answered and part of a next request is here."""
         while conversation.queue and not conversation.closing:
             if not self._serve(conversation, conversation.queue.popleft()):
                 return False
+            if conversation.queue:
+                self._between_requests()
         if conversation.http.mid_request and not conversation.closing:
             return True
         self._let_go(conversation)
         return False
 
     def _serve(self, conversation: Conversation, request: Request | Rejection) -> bool:
-        """True when the answer is out; False when `_go_on` is called once it is."""
+        """True when the answer is out; False when somebody goes on once it is."""
         waited_ms, _, conversation.written = linux.tcp_info(conversation.socket)
         if isinstance(request, Rejection):
             conversation.closing = conversation.linger = True
@@ -185,32 +176,29 @@ class Exchange:
         )
         if waited_ms:
             self._seat.count_wait(waited_ms)
-        plain = None if call.params is None else self._plain(conversation, call)
-        answer = self._service.answer(call, self._loop, plain)
+        answer = self._answer(conversation, call)
+        return answer is not None and self._end(conversation, answer)
+
+    def _end(self, conversation: Conversation, answer: Answer | Streamed) -> bool:
+        """Sends an answer, or counts the one that was sent while it was made; as `_serve` tells."""
         if isinstance(answer, Answer):
             return self._send(conversation, answer)
-        if isinstance(answer, Streamed):
-            return self._after_stream(conversation, answer)
-        self.unfinished.add(conversation)
-        self._seat.keep(conversation.number, call.deadline.hard_ns)
-        answer.add_done_callback(partial(self._on_answer, conversation))
-        return False
-
-    def _on_answer(self, conversation: Conversation, future: "asyncio.Future[Answer | Streamed]") -> None:
-        answer = future.result()
-        if isinstance(answer, Streamed):
-            self._after_stream(conversation, answer)
-            self._go_on(conversation)
-        elif self._send(conversation, answer):
-            self._go_on(conversation)
+        self._seat.count_served(not answer.complete)
+        if not answer.complete:
+            conversation.closing = True
+        elif conversation.http.in_pieces:  # what is unread must not reset the connection before all is received
+            conversation.closing = conversation.linger = True
+        return True
 
     # -- plain HTTP ----------------------------------------------------------------------------------------------
 
-    def _plain(self, conversation: Conversation, call: Call) -> Plain:
+    def _plain(self, conversation: Conversation, call: Call) -> Plain | None:
         """The ways that the body of a request and that of its answer take, should they be streams."""
+        if call.params is None:
+            return None
         outgoing = Outgoing(
             conversation.socket,
-            self._loop,
+            self._thread.loop,
             chunks=conversation.http.version == b"1.1",
             head_only=conversation.head,
             on_begin=partial(self._on_stream, conversation),
@@ -224,7 +212,7 @@ class Exchange:
                 body,
                 conversation.number,
                 partial(self._receive_piece, conversation),
-                self._loop,
+                self._thread.loop,
                 max_body=conversation.http.max_body,
                 hold=conversation.http.hold,
                 read_timeout_s=self._read_timeout_s,
@@ -239,7 +227,9 @@ class Exchange:
                 data = conversation.socket.recv(BODY_READ_SIZE)
             except BlockingIOError:
                 return False
-            except OSError:  # reset
+            except OSError as error:  # reset
+                if error.errno in NOT_OURS:
+                    raise
                 data = b""
             if not data:
                 conversation.closing = True
@@ -258,19 +248,10 @@ class Exchange:
         self._seat.streaming(conversation.number, conversation.written, conversation.ends_here)
         return not conversation.closing
 
-    def _after_stream(self, conversation: Conversation, streamed: Streamed) -> bool:
-        """Counts it; one that is not complete, or whose request was not read to its end, ends the connection."""
-        self._seat.count_served(not streamed.complete)
-        if not streamed.complete:
-            conversation.closing = True
-        elif conversation.http.in_pieces:  # what is unread must not reset the connection before all is received
-            conversation.closing = conversation.linger = True
-        return True
-
     # -- answering -----------------------------------------------------------------------------------------------
 
     def _send(self, conversation: Conversation, answer: Answer) -> bool:
-        """Writes an answer; False when a slow reader makes the loop write the rest of it."""
+        """Writes an answer; False when a slow reader is waited for on the loop."""
         if conversation.http.in_pieces:  # nobody reads on where the handler has stopped
             conversation.closing = conversation.linger = True
         if len(answer.body) > COPIED and not conversation.head:
@@ -284,13 +265,7 @@ class Exchange:
         self._seat.answering(
             conversation.number, conversation.written, length, conversation.ends_here, answer.status >= 300
         )
-        while not self._write(conversation):
-            self._seat.beat()  # a large answer may keep this loop busy for long
-            if self.unfinished or not _ready(conversation.socket, select.POLLOUT):
-                self._wait(conversation, self._on_unread)
-                self._loop.add_writer(conversation.number, self._on_writable, conversation)
-                return False
-        return True
+        return self._write(conversation) or self._write_on(conversation)
 
     def _write(self, conversation: Conversation) -> bool:
         """Writes what the client has room for; True when that was all, or when the client is gone."""
@@ -298,7 +273,9 @@ class Exchange:
             conversation.rest = conversation.rest[conversation.socket.send(conversation.rest) :]
         except BlockingIOError:
             return False
-        except OSError:  # reset, and with it whoever wanted the answer
+        except OSError as error:  # reset, and with it whoever wanted the answer
+            if error.errno in NOT_OURS:
+                raise
             conversation.closing = True
             conversation.rest = conversation.more = NOTHING
             return True
@@ -307,35 +284,87 @@ class Exchange:
         conversation.rest, conversation.more = conversation.more, NOTHING  # an empty view, too, holds its body
         return not conversation.rest or self._write(conversation)
 
-    def _on_writable(self, conversation: Conversation) -> None:
-        if self._write(conversation):
-            self._go_on(conversation)
 
-    def _on_unread(self, conversation: Conversation) -> None:
-        conversation.closing = True
-        self._go_on(conversation)
+class InPlace(Exchange):
+    """The main thread's: the way of a `def` function, from the event to the answer, without a detour.
 
-    # -- waiting -------------------------------------------------------------------------------------------------
+    `turns` and `loop_seat` are set once; `away` are the conversations that are not in this thread's hands.
+    `mail` is called between the requests of a pipeline, which may be thousands.
+    """
 
-    def _wait(self, conversation: Conversation, on_timeout: Callable[[Conversation], None]) -> None:
-        """Waits on the loop. The worker is not to blame for a slow client: its deadline there is off."""
-        self.unfinished.add(conversation)
+    def __init__(
+        self,
+        service: Service,
+        seat: Seat,
+        thread: LoopThread,
+        read_timeout_s: float,
+        let_go: Callable[[Conversation], None],
+        mail: Callable[[], None],
+    ) -> None:
+        super().__init__(service, seat, thread, read_timeout_s, let_go)
+        self.away: set[Conversation] = set()
+        self.turns: Turns
+        self.loop_seat: LoopSeat
+        self._between_requests = mail  # type: ignore[method-assign]
+
+    def read(self, conversation: Conversation) -> None:
+        """Reads and answers, until the connection is let go, or is in the loop's hands."""
+        patient_until = 0
+        while True:
+            if self._receive(conversation):
+                if not self._advance(conversation):
+                    return
+                patient_until = 0  # answered, and part of another is here
+            elif conversation.closing or not conversation.http.mid_request:
+                self._let_go(conversation)  # the client has ended it, or nothing had come after all
+                return
+            # While others are waited for, the loop turns anyway, and hundreds of slow clients must not add up.
+            now_ns = time.monotonic_ns()
+            patient_until = patient_until or now_ns + PATIENCE_NS
+            if self.turns.slow or now_ns > patient_until or not _ready(conversation.socket, select.POLLIN):
+                self._hand_over(conversation, self.turns.read)
+                return
+
+    def resume(self, conversation: Conversation, call: Call) -> None:
+        """A whole request for a `def` function, which has been read on the loop."""
+        self._seat.arm(conversation.number, call.deadline.hard_ns)
+        self.loop_seat.disarm(conversation.number)
+        now_ns = time.monotonic_ns()
+        answer: Answer | Streamed
+        if now_ns >= call.deadline.soft_ns:
+            answer = never_started(call, (now_ns - call.deadline.sent_ns) / 1e9)
+        else:
+            answer = self._service.run(call, self._plain(conversation, call))
+        if self._end(conversation, answer) and self._advance(conversation):
+            self.read(conversation)
+
+    def _answer(self, conversation: Conversation, call: Call) -> Answer | Streamed | None:
+        refused = self._service.refusal(call)
+        if refused is not None:
+            return refused
+        assert call.function is not None
+        if call.function.is_async:
+            self.turns.started()
+            self._hand_over(conversation, self.turns.start, call)
+            return None
+        return self._service.run(call, None if call.params is None else self._plain(conversation, call))
+
+    def _write_on(self, conversation: Conversation) -> bool:
+        while True:
+            self._seat.beat()  # a large answer may keep this thread busy for long
+            if self.turns.slow or not _ready(conversation.socket, select.POLLOUT):
+                self._hand_over(conversation, self.turns.write)
+                return False
+            if self._write(conversation):
+                return True
+
+    def _hand_over(self, conversation: Conversation, step: Callable[..., None], *arguments: object) -> None:
+        """To the loop, which takes `step` with it; until then its end is watched as the loop will watch it."""
+        self.away.add(conversation)
+        until_ns = arguments[0].deadline.hard_ns if arguments and isinstance(arguments[0], Call) else 0
+        self.loop_seat.arm(conversation.number, until_ns or self.turns.backstop_ns())
         self._seat.disarm(conversation.number)
-        conversation.timer = self._loop.call_later(self._read_timeout_s, on_timeout, conversation)
-
-    def _end_wait(self, conversation: Conversation) -> None:
-        if conversation.timer is not None:
-            conversation.timer.cancel()
-            conversation.timer = None
-            self._loop.remove_reader(conversation.number)
-            self._loop.remove_writer(conversation.number)
-
-    def _let_go(self, conversation: Conversation) -> None:
-        self._end_wait(conversation)
-        self.unfinished.discard(conversation)
-        if conversation.http.held:
-            conversation.http.release()
-        self._tell_let_go(conversation)
+        self._thread.call(self.turns.take, conversation, step, *arguments)
 
 
 def _ready(connection: socket.socket, event: int) -> bool:

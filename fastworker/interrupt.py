@@ -1,13 +1,11 @@
-"""Raising DeadlineExceeded inside running user code: on the main thread by a signal, in other threads by CPython.
+"""Raising DeadlineExceeded inside a running `def` handler: on the worker's main thread, by a signal.
 
-Used by worker.py around every sync handler.
-Rule: a handler that has ended is never interrupted; both ways check that under the same roof that marks the end.
-Neither reaches into one long C call, which is what the hard deadline is for.
+Used by service.py around every sync handler; an async one is cancelled on its loop instead.
+Rule: a handler that has ended is never interrupted; that is checked under the same roof that marks the end.
+It does not reach into one long C call, which is what the hard deadline is for.
 """
 
-import ctypes
 import signal
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
@@ -19,9 +17,6 @@ Ts = TypeVarTuple("Ts")
 
 # Sent by the supervisor at the soft deadline. Not SIGALRM: handlers use that for themselves.
 SOFT_SIGNAL = signal.SIGRTMIN
-
-_raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 class MainThread:
@@ -49,31 +44,3 @@ class MainThread:
         if self._until_ns and time.monotonic_ns() >= self._until_ns:
             self._until_ns = 0  # once
             raise DeadlineExceeded
-
-
-class OtherThread:
-    """Runs one handler in the thread that calls `run`, and interrupts it from another."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: int | None = None
-
-    def run(self, body: Callable[[], T], on_deadline: Callable[[], T]) -> T:
-        """`body()`, in which `interrupt` may raise DeadlineExceeded; `on_deadline()` if it got out."""
-        self._thread = threading.get_ident()
-        try:
-            try:
-                return body()
-            finally:
-                with self._lock:
-                    thread, self._thread = self._thread, None
-                # Asked for, but not raised yet: take it back, or it would strike this thread's next task.
-                _raise_in_thread(thread or 0, ctypes.py_object())
-        except DeadlineExceeded:
-            return on_deadline()
-
-    def interrupt(self) -> None:
-        """Raises DeadlineExceeded in the thread, if its handler still runs."""
-        with self._lock:
-            if self._thread is not None:
-                _raise_in_thread(self._thread, DeadlineExceeded)

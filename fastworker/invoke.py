@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fastworker import logs
+from fastworker import forks, logs
 from fastworker.answer import RETRY_AFTER, Answer, Streamed, problem, problem_body
 from fastworker.body_limit import check_bodies
 from fastworker.context import Context, Out, Result
@@ -140,6 +140,8 @@ def run_sync(invocation: Invocation) -> Answer | Streamed:
     token = logs.CURRENT.set(invocation.capture)
     try:
         result = invocation.function.handler(**invocation.arguments)
+        if forks.in_child:
+            forks.leave(None)
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError("the handler returned a coroutine: declare it with `async def`")
@@ -153,7 +155,7 @@ def run_sync(invocation: Invocation) -> Answer | Streamed:
     except DeadlineExceeded:
         return expire(invocation)
     except BaseException as exc:  # user code: any failure becomes this invocation's answer
-        return _unsuccessful(invocation, exc)
+        return unsuccessful(invocation, exc)
     finally:
         logs.CURRENT.reset(token)
         invocation.capture.is_open = False
@@ -169,6 +171,8 @@ async def run_async(invocation: Invocation) -> Answer | Streamed:
         result = invocation.function.handler(**invocation.arguments)
         if inspect.isawaitable(result):
             result = await result
+        if forks.in_child:
+            forks.leave(None)
         if invocation.outgoing is None:
             if invocation.function.http_output is not None:
                 result = await _collected(result)
@@ -188,11 +192,11 @@ async def run_async(invocation: Invocation) -> Answer | Streamed:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        return _unsuccessful(invocation, exc)  # user code cancelled itself, or awaited what was cancelled
+        return unsuccessful(invocation, exc)  # user code cancelled itself, or awaited what was cancelled
     except GeneratorExit:  # the coroutine is being closed: it must end here
         raise
     except BaseException as exc:  # user code: any failure becomes this invocation's answer
-        return _unsuccessful(invocation, exc)
+        return unsuccessful(invocation, exc)
     finally:
         invocation.capture.is_open = False
 
@@ -266,7 +270,10 @@ def _warn_of_lost_return(invocation: Invocation, result: Any) -> None:
     )
 
 
-def _unsuccessful(invocation: Invocation, exc: BaseException) -> Answer | Streamed:
+def unsuccessful(invocation: Invocation, exc: BaseException) -> Answer | Streamed:
+    """The answer when `exc` has come out of the handler, or of the task that ran it."""
+    if forks.in_child:
+        forks.leave(exc)
     if invocation.expired:  # whatever the handler raised instead when it was interrupted
         return expire(invocation)
     if isinstance(exc, ClientGoneError):
@@ -284,6 +291,8 @@ def _unless_begun(invocation: Invocation, answer: Answer) -> Answer | Streamed:
 
 def _client_gone(invocation: Invocation) -> Streamed:
     """Nobody is there to be answered, and nobody is to blame."""
+    if forks.in_child:  # in the middle of a stream, whose connection it has no more
+        forks.leave(None)
     invocation.error = ClientGoneError()
     logs.log.debug("client.gone", function=invocation.function.name, id=invocation.id)
     return CUT

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 
 from fastworker.answer import render_head
 from fastworker.arriving import SLICE_MS, wake
-from fastworker.errors import ClientGoneError
+from fastworker.errors import NOT_OURS, ClientGoneError
 
 # Smaller pieces are copied behind their chunk's head, and leave in one write.
 COPIED = 64 * 1024
@@ -99,6 +99,8 @@ class Outgoing:
                 yield True
                 continue
             except OSError as error:
+                if error.errno in NOT_OURS:
+                    raise
                 raise self._client_gone() from error
             if not sent:
                 raise OSError("the file became shorter while it was sent")
@@ -121,6 +123,8 @@ class Outgoing:
         except BlockingIOError:
             return 0
         except OSError as error:
+            if error.errno in NOT_OURS:
+                raise
             raise self._client_gone() from error
         if self._timer is not None:
             self._sent_at = self._loop.time()

@@ -1,15 +1,14 @@
 """From a whole request to its answer: which function, until when, and run how.
 
-Called by exchange.py for every request; runs invocations (invoke.py) inline, as tasks or in threads.
+Called by exchange.py and turns.py for every request; runs invocations (invoke.py), `def` handlers inline on the main
+thread (`run`), `async def` ones as tasks on the worker's loop (`start`).
 Rule: knows no connection and moves no bytes. Everything that it refuses, it refuses before user code runs.
 """
 
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,13 +20,15 @@ from fastworker.board import Board, Seat
 from fastworker.body_limit import envelope_limit
 from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_s
 from fastworker.http1 import BodyPieces, Request
-from fastworker.interrupt import MainThread, OtherThread
-from fastworker.invoke import CUT, Invocation, Rejected, begin, begin_plain, expire, run_async, run_sync
+from fastworker.interrupt import MainThread
+from fastworker.invoke import CUT, Invocation, Rejected, begin, begin_plain, run_async, run_sync, unsuccessful
+from fastworker.logs import Capture
 from fastworker.messages import LARGE
 from fastworker.outgoing import Outgoing
 from fastworker.plain import Arriving, PlainRequest
 from fastworker.routing import RouteTable
 from fastworker.settings import Settings
+from fastworker.surroundings import Surroundings
 
 ALIVE = Answer(200, b'{"status":"ready"}')
 # Somebody at a breakpoint has all the time in the world.
@@ -71,17 +72,20 @@ class Plain(NamedTuple):
 
 
 class Service:
-    """The functions of one worker. `in_flight` are the invocations that run beside others."""
+    """The functions of one worker. `in_flight` are the async invocations, each by the task that runs it.
+
+    `seat` is the main thread's.
+    """
 
     def __init__(self, app: LoadedApp, settings: Settings, board: Board, seat: Seat) -> None:
-        self.in_flight: set[asyncio.Future[Answer | Streamed]] = set()
+        self.in_flight: dict[asyncio.Task[Answer | Streamed], Invocation] = {}
         self._functions = app.functions
         self._board = board
         self._seat = seat
         # For what is no function: nothing runs, but an answer may have to be given by the supervisor.
         self._no_route: Target = (None, b"", int(settings.deadline * 1e9), int(settings.grace * 1e9))
         self._main_thread = MainThread()
-        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="fastworker")
+        self._surroundings: Surroundings | None = None
         self._routes: dict[bytes, Target] = {}
         self._envelope_limit = envelope_limit(settings.max_body)
         host = app.host
@@ -107,8 +111,19 @@ class Service:
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
     def listen(self) -> None:
-        """From now on the supervisor's signal ends an inline handler at its deadline."""
+        """From now on the supervisor's signal ends a `def` handler at its deadline."""
         self._main_thread.listen()
+
+    def settle_in(self) -> None:
+        """The start hooks have run: what this thread is like now is what every `def` handler will find."""
+        self._surroundings = Surroundings()
+
+    def capture_of(self, task: "asyncio.Task[Any]") -> Capture | None:
+        """The log of the invocation that a task runs, or that must have started it, for there is no other."""
+        invocation = self.in_flight.get(task)
+        if invocation is None and len(self.in_flight) == 1:
+            invocation = next(iter(self.in_flight.values()), None)
+        return None if invocation is None else invocation.capture
 
     def call(self, request: Request, now_ns: int, waited_ms: int) -> Call:
         """What the request asks for. The clock of its deadline started when the host sent it."""
@@ -142,36 +157,28 @@ class Service:
         """Bytes that an envelope for such a target may have; None where none is expected."""
         return self._envelope_limit if target in self._routes else None
 
-    def answer(
-        self, call: Call, loop: asyncio.AbstractEventLoop, plain: Plain | None = None
-    ) -> "Answer | Streamed | asyncio.Future[Answer | Streamed]":
-        """The answer, or a future that is in flight until it has it. `plain` is there if `call.params` are.
-
-        A sync handler runs inline, right here; while async ones are in flight in a thread, so that these go on.
-        """
+    def refusal(self, call: Call) -> Answer | None:
+        """The answer to what runs no function; None if one is to run."""
         function, deadline = call.function, call.deadline
         if function is None:
             return self._without_function(call.request)
-        if plain is None and call.request.method != b"POST":
+        if call.params is None and call.request.method != b"POST":
             return problem(405, "an invocation comes by POST", function=function.name, headers=ALLOW_POST)
         if self._board.drain_ns and deadline.sent_ns >= self._board.drain_ns:
             return problem(503, "the server is stopping", function=function.name, headers=RETRY_AFTER)
         if call.waited_ms and time.monotonic_ns() >= deadline.soft_ns:
-            return problem(
-                504,
-                f"never started: the request waited {call.waited_ms / 1000:g} s for a free worker, and the deadline "
-                f"is {call.limit_s:g} s",
-                function=function.name,
-                invocation_id=call.id,
-            )
-        if function.is_async or self.in_flight:
-            try:
-                return self._start(_begin(call, plain), loop)
-            except Rejected as rejected:
-                return rejected.answer
-        self._seat.inline(deadline.soft_ns)
-        answer = self._main_thread.run(deadline.soft_ns, _run, _late, call, plain)
+            return never_started(call, call.waited_ms / 1000)
+        return None
+
+    def run(self, call: Call, plain: Plain | None) -> Answer | Streamed:
+        """The answer of a sync handler, which runs right here. `plain` is there if `call.params` are."""
+        soft_ns = call.deadline.soft_ns
+        around = self._surroundings
+        assert around is not None
+        self._seat.inline(soft_ns)
+        answer = around.copy().run(self._main_thread.run, soft_ns, _run, _late, call, plain)
         self._seat.inline(0)
+        around.after()
         return answer
 
     def _without_function(self, request: Request) -> Answer:
@@ -181,23 +188,44 @@ class Service:
         names = ", ".join(sorted(self._functions))
         return problem(404, f"no function at {path!r}; there are: {names}", function=path[1:])
 
-    def _start(self, invocation: Invocation, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Answer | Streamed]":
-        future: asyncio.Future[Answer | Streamed]
-        interrupt: Callable[[], object]
-        if invocation.function.is_async:
-            coroutine = run_async(invocation)
-            future = loop.create_task(coroutine)
-            interrupt = partial(_cancel, invocation, coroutine, future)
-        else:
-            runner = OtherThread()
-            late = partial(expire, invocation)
-            future = loop.run_in_executor(self._threads, runner.run, partial(run_sync, invocation), late)
-            interrupt = runner.interrupt
-        timer = loop.call_later(invocation.deadline.remaining_s(time.monotonic_ns()), interrupt)
-        self.in_flight.add(future)
-        future.add_done_callback(self.in_flight.discard)
-        future.add_done_callback(lambda _: timer.cancel())
-        return future
+    def start(
+        self, call: Call, plain: Plain | None, loop: asyncio.AbstractEventLoop
+    ) -> "Answer | asyncio.Task[Answer | Streamed]":
+        """Starts an async handler on the loop that runs here; `outcome` tells how its task has ended.
+
+        An answer, if the request is refused.
+        """
+        try:
+            invocation = _begin(call, plain)
+        except Rejected as rejected:
+            return rejected.answer
+        coroutine = run_async(invocation)
+        task = loop.create_task(coroutine)
+        timer = loop.call_later(
+            invocation.deadline.remaining_s(time.monotonic_ns()), _cancel, invocation, coroutine, task
+        )
+        self.in_flight[task] = invocation
+        task.add_done_callback(lambda _: timer.cancel())
+        return task
+
+    def outcome(self, task: "asyncio.Task[Answer | Streamed]") -> Answer | Streamed:
+        """The answer of a task that has ended, in whatever way: user code may have cancelled it, or all tasks."""
+        invocation = self.in_flight.pop(task)
+        try:
+            return task.result()
+        except BaseException as error:  # user code; GeneratorExit, too, and a cancellation before the first step
+            return unsuccessful(invocation, error)
+
+
+def never_started(call: Call, waited_s: float) -> Answer:
+    """The answer to a request whose deadline passed before its handler was called."""
+    assert call.function is not None
+    return problem(
+        504,
+        f"never started: the request waited {waited_s:g} s for a free worker, and the deadline is {call.limit_s:g} s",
+        function=call.function.name,
+        invocation_id=call.id,
+    )
 
 
 def _is_clients(request: Request) -> bool:

@@ -65,6 +65,8 @@ class _Watch:
         self.beat = 0
         self.beat_ns = now_ns
         self.warned_ns = 0  # the soft deadline that has been told
+        self.loop_beat = 0
+        self.loop_beat_ns = now_ns
         self.slow_beat = -1  # behind which its loop was found standing
         self.pictured = False
 
@@ -112,8 +114,6 @@ class Watchdog:
 
     def _check(self, slot: int, watch: _Watch, now_ns: int) -> None:
         row = self._board.worker(slot)
-        if row.beat != watch.beat:
-            watch.beat, watch.beat_ns = row.beat, now_ns
         soft_ns = row.inline_ns
         if soft_ns and soft_ns - now_ns < SCAN_S * 1e9 and watch.warned_ns != soft_ns:
             watch.warned_ns = soft_ns
@@ -123,9 +123,11 @@ class Watchdog:
         if row.deadline_ns and row.deadline_ns - now_ns < SCAN_S * 1e9 and not watch.pictured:
             watch.pictured = True
             self._loop.call_later(max(0, row.deadline_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._picture, slot, watch)
-        still_ns = now_ns - watch.beat_ns
-        if still_ns > SLOW_S * 1e9 and row.deadline_ns and not row.inline_ns and watch.slow_beat != watch.beat:
-            watch.slow_beat = watch.beat
+        if row.loop_beat != watch.loop_beat:
+            watch.loop_beat, watch.loop_beat_ns = row.loop_beat, now_ns
+        loop_still = bool(row.loop_beat) and now_ns - watch.loop_beat_ns > SLOW_S * 1e9
+        if loop_still and not row.inline_ns and watch.slow_beat != watch.loop_beat:
+            watch.slow_beat = watch.loop_beat
             self._signal(slot, watch, LOOP_SIGNAL)
         if self._state(slot, watch, row, now_ns) is not State.STILL or now_ns < self._spared_until_ns:
             watch.still_ns = 0

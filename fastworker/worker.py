@@ -1,20 +1,22 @@
 """The worker process: waits on the shared epoll, and has a conversation on whatever connection that gives it.
 
-Forked by zygote.py. exchange.py reads and writes, service.py runs functions, connections.py shares descriptors; what
-the worker does is on the board at any instant, so that the supervisor can answer in its place.
-Rule: one thread reads and writes. It blocks in the shared epoll itself while nothing is unfinished, and enters
-uvloop only for what takes turns: async invocations, requests that arrive in pieces, readers that are slow.
+Forked by zygote.py. exchange.py and turns.py read and write, service.py runs functions, connections.py shares
+descriptors; what the worker does is on the board at any instant, so that the supervisor can answer in its place.
+Rule: the main thread takes the requests and runs every `def` handler, one after the other; the loop's thread
+(loop_thread.py) runs every `async def` one and waits for slow clients. Only the main thread takes from the shared
+epoll: while it is busy, other workers do.
 
           +------------------------------------------------------------------+
           v                                                                  |
-    shared.poll --event--> take, read --whole request--> run inline, answer, arm
-                              |                             |
-                              +-- not whole yet             +-- async, slow reader
-                              v                             v
-                            uvloop (watches the shared epoll, too) until nothing is unfinished
+    shared.poll --event--> take, read --whole request--> run def, answer, arm        main thread
+                              |   ^                         |
+           not whole yet, or  |   | whole, for a def        +-- async def, or a client that is slow to read
+                              v   |                         v
+                            the loop: reads on, runs async, writes on, arms           its own thread, once it is needed
 """
 
-import asyncio
+import contextlib
+import faulthandler
 import inspect
 import os
 import signal
@@ -23,11 +25,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import uvloop
-
-from fastworker import linux
+from fastworker import forks, linux
 from fastworker.app import LoadedApp, load_app
-from fastworker.board import Seat
+from fastworker.board import LoopSeat, Seat
 from fastworker.buffered import Buffered, default_limit
 from fastworker.connections import Held
 from fastworker.control import (
@@ -44,22 +44,25 @@ from fastworker.control import (
     WorkerReady,
     cause_of,
 )
-from fastworker.errors import FastworkerError, HookError
-from fastworker.exchange import Conversation, Exchange
+from fastworker.errors import NOT_OURS, FastworkerError, HookError
+from fastworker.exchange import Conversation, InPlace
 from fastworker.http1 import HTTP1Connection
 from fastworker.inherited import Inherited
+from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import inherit_invocation_in_threads, log, log_into_invocations_directly, write_traceback
-from fastworker.service import Service
+from fastworker.loop_thread import LoopThread
+from fastworker.picture import PICTURE_SIGNAL
+from fastworker.rest import WAKE_SIGNAL, Rest
+from fastworker.service import Call, Service
 from fastworker.settings import Settings
-from fastworker.slow_loop import SlowLoop
+from fastworker.slow_loop import LOOP_SIGNAL, SlowLoop
+from fastworker.turns import Turns
 
 # An idle worker hears its control socket this often; nothing there is urgent (the board carries what is).
 IDLE_S = 0.25
-# In uvloop its turns are watched more closely: user code there holds up others (slow_loop.py).
-TURN_S = 0.05
-# Entering and leaving uvloop costs about 30 us, so it is left only after it has been quiet for a while.
-LEAVE_S = 0.005
 STOP_HOOKS_S = 10.0
+# Of the time for a drain, what the stop hooks and the clean-up of cancelled tasks have for themselves.
+RESERVE_S = 1.0
 
 
 def main(
@@ -78,55 +81,69 @@ def main(
     if "numpy.random" in sys.modules:
         # Python's own generator reseeds itself after a fork; numpy's would repeat its numbers in every worker.
         sys.modules["numpy.random"].seed()
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
     try:
         if settings.debugpy is not None:
             from fastworker import debugger  # noqa: PLC0415 - nobody else pays for it
 
             debugger.listen(settings.debugpy)
         loaded = app or load_app(settings.app, app_root=settings.app_root, http_mode=settings.http_mode)
-        worker = Worker(slot, control, inherited, settings, loaded, loop)
+        worker = Worker(slot, control, inherited, settings, loaded)
         worker.start()
     except FastworkerError as error:
         control.send(WorkerFailed(error.exit_code, cause_of(error)))
         return error.exit_code
-    worker.serve()
+    try:
+        worker.serve()
+    except OSError as error:
+        if error.errno not in NOT_OURS:
+            raise
+        # What it has in hand stands on the board: the supervisor answers that.
+        log.error("worker.unusable", detail=f"the app has closed descriptors that are not its own: {error}")
+        return 1
     worker.stop()
     return 0
 
 
 class Worker:
-    """Serves until it is told to retire."""
+    """Serves until it is told to retire. All methods run on the main thread, but those in the section on the loop."""
 
     def __init__(
-        self,
-        slot: int,
-        control: ControlSocket,
-        inherited: Inherited,
-        settings: Settings,
-        app: LoadedApp,
-        loop: asyncio.AbstractEventLoop,
+        self, slot: int, control: ControlSocket, inherited: Inherited, settings: Settings, app: LoadedApp
     ) -> None:
         self._control = control
         self._shared = inherited.shared
         self._pictures = inherited.pictures
         self._settings = settings
         self._app = app.app
-        self._loop = loop
+        self._thread = LoopThread((SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL))
+        self._rest = Rest(self._thread.loop)
         self._seat = Seat(inherited.board, slot, os.getpid())
+        self._loop_seat = LoopSeat(inherited.board, slot, os.getpid())
         self._held = Held(inherited.shared)
         self._conversations: dict[int, Conversation] = {}
-        self._slow_loop = SlowLoop(app.root)
         self._service = Service(app, settings, inherited.board, self._seat)
         self._buffered = Buffered(self._seat, settings.max_buffered or default_limit())
-        self._exchange = Exchange(self._service, self._seat, loop, settings.read_timeout, self._let_go)
+        self._slow_loop = SlowLoop(app.root, self._thread, self._service.capture_of)
+        self._exchange = InPlace(
+            self._service, self._seat, self._thread, settings.read_timeout, self._let_go, self._between_requests
+        )
+        self._turns = Turns(
+            self._service,
+            self._loop_seat,
+            self._thread,
+            settings.read_timeout,
+            self._let_go_from_loop,
+            self._hand_back,
+            self._claim,
+            self._on_room,
+        )
+        self._exchange.turns, self._exchange.loop_seat = self._turns, self._loop_seat
+        self._inbox: dict[Conversation, Call] = {}  # handed back by the loop
         self._taken_ns = int((settings.deadline + settings.grace) * 1e9)
         self._wanted: int | None = None
         self._mail = 0
         self._retiring = False
-        self._in_loop = False
-        self._watching = False
+        self._crowded = False
 
     # -- start and end -------------------------------------------------------------------------------------------
 
@@ -139,59 +156,120 @@ class Worker:
         self._pictures.sit()
         self._service.listen()
         self._slow_loop.listen()
+        self._rest.listen()
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        forks.watch(self._shed, (SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL, signal.SIGTERM))
         inherit_invocation_in_threads()
         log_into_invocations_directly()
         for hook in self._app.start_hooks:
             self._run_hook(hook, "on_worker_start")
+        self._thread.note_hooks()
+        self._service.settle_in()
         self._control.send(WorkerReady(os.getpid()))
 
     def stop(self) -> None:
-        """Runs the stop hooks; one that fails or hangs keeps nobody from ending."""
-        self._seat.arm(time.monotonic_ns() + int(STOP_HOOKS_S * 1e9))
+        """Waits for what handlers left on the loop, runs the stop hooks, ends the loop; nothing of that for ever."""
+        drain_s = self._settings.drain
+        began = (self._seat.board.drain_ns or time.monotonic_ns()) / 1e9
+        until = began + drain_s - min(RESERVE_S, drain_s / 4)
+        self._seat.arm(0, int((max(until, time.monotonic()) + STOP_HOOKS_S) * 1e9))
+        self._thread.finish_work(until, self._seat.beat)
         self._seat.inline(time.monotonic_ns() + int(STOP_HOOKS_S * 1e9))
         for hook in self._app.stop_hooks:
             try:
                 self._run_hook(hook, "on_worker_stop")
             except HookError as error:
                 log.error("hook.failed", detail=str(error))
+        self._seat.inline(0)
+        self._thread.end(until, self._seat.beat)
 
     def _run_hook(self, hook: Callable[[], Any], kind: str) -> None:
         try:
             result = hook()
+            if forks.in_child:
+                forks.leave(None)
             if inspect.isawaitable(result):
-                self._loop.run_until_complete(result)
-        except (Exception, SystemExit) as error:  # user code
+                self._thread.wait(result, self._seat.beat)
+        except BaseException as error:  # user code
+            if forks.in_child:
+                forks.leave(error)
             name = getattr(hook, "__qualname__", repr(hook))
             write_traceback(f"the {kind} hook {name} failed", error)
             raise HookError(f"the {kind} hook {name} failed: {type(error).__name__}: {error}") from error
 
     def _on_sigterm(self, *_: object) -> None:
         """Somebody wants this one worker gone: as if the supervisor had asked for it."""
-        self._retiring = True
+        self._retiring = self._rest.wanted = True
+        self._rest.on_signal()
+
+    def _shed(self) -> None:
+        """In a child that user code has forked: nothing of the server is left there."""
+        self._seat.leave()
+        self._loop_seat.leave()
+        self._held.drop_all()
+        with contextlib.suppress(OSError):
+            self._control.close()
+        with contextlib.suppress(OSError):
+            self._shared.close()
+        faulthandler.unregister(PICTURE_SIGNAL)
+        linux.name_process("fastworker-fork")
 
     # -- blocking on the shared epoll ----------------------------------------------------------------------------
 
     def serve(self) -> None:
         """Until retired: an event, an answer, the next event."""
-        poll, seat, clock = self._shared.poll, self._seat, time.monotonic_ns
+        poll, seat, rest, clock = self._shared.poll, self._seat, self._rest, time.monotonic_ns
+        away = self._exchange.away
         spin_ns, spin_until = (self._settings.spin or 0) * 1000, 0
-        while not self._retiring or self._exchange.unfinished:
-            if self._exchange.unfinished:
-                self._run_loop()
-                continue
+        while not rest.wanted or self._turn_aside():
             seat.beat()
             events: list[tuple[int, int]] = []
             while clock() < spin_until and not events:
                 events = poll(0, 1)
             if not events:
-                events = poll(IDLE_S, 1)
+                events = rest.rest(poll, IDLE_S)
             if events:
                 self._take(events[0][0])
-                if spin_ns:
+                if away:  # no spin: the loop's thread wants the interpreter
+                    rest.wanted = rest.wanted or self._turns.in_flight >= self._settings.concurrency
+                elif spin_ns:
                     spin_until = clock() + spin_ns
             if not events or self._mail != seat.mail:
                 self._hear()
+
+    def _turn_aside(self) -> bool:
+        """What is not on the shared epoll. True when that may be waited on again, False when this worker is done."""
+        while True:
+            self._rest.wanted = False
+            self._seat.beat()
+            if self._mail != self._seat.mail:
+                self._hear()
+            self._resume_one()
+            if not self._retiring:
+                self._crowded = True  # before the look at what is in flight: whatever ends from now on wakes us
+                if self._turns.in_flight < self._settings.concurrency:
+                    self._crowded = False
+                    self._rest.wanted = self._rest.wanted or bool(self._inbox)
+                    return True
+            elif not self._exchange.away:
+                return False
+            if not self._inbox:
+                self._rest.rest(self._wait_for_mail, IDLE_S)
+                self._hear()
+
+    def _wait_for_mail(self, timeout_s: float, _: int) -> None:
+        self._control.wait(timeout_s)
+
+    def _resume_one(self) -> None:
+        """A request for a `def` function that the loop has read."""
+        conversation = next(iter(self._inbox), None)
+        call = None if conversation is None else self._inbox.pop(conversation, None)
+        if conversation is not None and call is not None:
+            timer, conversation.timer = conversation.timer, None
+            if timer is not None:
+                self._thread.call(timer.cancel)
+            self._exchange.away.discard(conversation)
+            self._exchange.resume(conversation, call)
 
     def _take(self, number: int) -> None:
         self._seat.take(number, time.monotonic_ns() + self._taken_ns)
@@ -203,24 +281,31 @@ class Worker:
 
     def _let_go(self, conversation: Conversation) -> None:
         """Its row goes first: once armed, the connection may be another worker's at any moment."""
+        if conversation.http.held:
+            conversation.http.release()
         self._seat.release(conversation.number)
         if conversation.closing:
-            if self._drop(conversation.number):
-                self._control.send(CloseConnection(conversation.number, conversation.linger))
+            self._close(conversation)
         else:
             self._held.arm(conversation.number)
-        if self._in_loop:
-            self._watch()
-            if not self._exchange.unfinished:
-                self._loop.call_later(LEAVE_S, self._leave_loop)
+
+    def _close(self, conversation: Conversation) -> None:
+        if self._drop(conversation.number):
+            self._control.send(CloseConnection(conversation.number, conversation.linger))
+
+    def _between_requests(self) -> None:
+        """In a pipeline, which may be long: this worker moves, and hears."""
+        self._seat.beat()
+        if self._mail != self._seat.mail:
+            self._hear()
 
     def _fetch(self, number: int) -> Conversation | None:
         """Asks the supervisor for a connection that this process does not hold yet; None if it is closed."""
         self._wanted = number
         self._control.send(Want(number))
         while self._wanted is not None:
+            self._seat.beat()  # the supervisor may have thousands of others to tell of first
             self._control.wait(IDLE_S)
-            self._seat.beat()  # the supervisor may be busy: nobody stands still who waits for it
             self._hear()
         return self._conversations.get(number)
 
@@ -236,7 +321,7 @@ class Worker:
                 return
             except EOFError:
                 os._exit(1)  # no supervisor, no server
-            self._seat.beat()  # thousands of them may have come together
+            self._seat.beat()
             match message:
                 case Hold(number):
                     assert fd is not None
@@ -246,11 +331,17 @@ class Worker:
                 case Gone():
                     self._wanted = None
                 case Drop(number):
-                    if self._drop(number):
-                        self._control.send(Dropped(number))
+                    conversation = self._conversations.get(number)
+                    if conversation is not None and conversation in self._exchange.away:
+                        self._thread.call(self._turns.drop, conversation, self._dropped)
+                    elif conversation is not None:
+                        self._dropped(conversation)
                 case Retire():
-                    self._retiring = True
-                    self._watch()
+                    self._retiring = self._rest.wanted = True
+
+    def _dropped(self, conversation: Conversation) -> None:
+        if self._drop(conversation.number):
+            self._control.send(Dropped(conversation.number))
 
     def _hold(self, number: int, fd: int) -> None:
         connection = self._held.place(fd, number)
@@ -275,42 +366,32 @@ class Worker:
         conversation.http.close()
         return True
 
-    # -- in the loop ---------------------------------------------------------------------------------------------
+    # -- on the loop's thread ------------------------------------------------------------------------------------
 
-    def _run_loop(self) -> None:
-        """Serves on uvloop until nothing is unfinished and it has been quiet for a moment."""
-        self._in_loop = True
-        self._loop.add_reader(self._control.fileno(), self._hear)
-        self._turn()
-        self._loop.run_forever()
-        self._next_turn.cancel()
-        self._in_loop = False
-        self._watch()
-        self._loop.remove_reader(self._control.fileno())
+    def _let_go_from_loop(self, conversation: Conversation) -> None:
+        # First: the main thread may take it again as soon as it is armed. `stop` waits for the end of this callback.
+        self._exchange.away.discard(conversation)
+        if conversation.http.held:
+            conversation.http.release()
+        self._loop_seat.letting(True)
+        self._loop_seat.release(conversation.number)
+        if conversation.closing:
+            self._close(conversation)
+        else:
+            self._held.arm(conversation.number)
+        self._loop_seat.letting(False)
+        if self._retiring:
+            self._rest.wake()
 
-    def _turn(self) -> None:
-        """Shows that the loop still turns."""
-        self._seat.beat()
-        self._watch()
-        self._next_turn = self._loop.call_later(TURN_S, self._turn)
+    def _hand_back(self, conversation: Conversation, call: Call) -> None:
+        self._inbox[conversation] = call
+        self._rest.wake()
 
-    def _watch(self) -> None:
-        """Watches the shared epoll from the loop exactly while there is room for another invocation."""
-        room = len(self._service.in_flight) < self._settings.concurrency
-        wanted = self._in_loop and room and not self._retiring
-        if wanted and not self._watching:
-            self._loop.add_reader(self._shared.fileno(), self._on_shared)
-        elif self._watching and not wanted:
-            self._loop.remove_reader(self._shared.fileno())
-        self._watching = wanted
+    def _claim(self, conversation: Conversation, call: Call) -> bool:
+        """Takes a call back that the main thread has not begun with."""
+        return self._inbox.get(conversation) is call and self._inbox.pop(conversation, None) is call
 
-    def _on_shared(self) -> None:
-        self._seat.beat()
-        # A nested epoll wakes every worker that watches it; only one of them finds the event.
-        for number, _ in self._shared.poll(0, 1):
-            self._take(number)
-        self._watch()
-
-    def _leave_loop(self) -> None:
-        if not self._exchange.unfinished:
-            self._loop.stop()
+    def _on_room(self) -> None:
+        """An async invocation has ended."""
+        if self._crowded:
+            self._rest.wake()

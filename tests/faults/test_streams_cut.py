@@ -179,8 +179,8 @@ def test_chunk_that_is_none_ends_an_upload(server: Server, path: str) -> None:
     assert answers(server)
 
 
-def test_sync_streams_in_threads_end_as_they_do_inline(serve: Serve) -> None:
-    """Beside an async invocation: sent, cut at the deadline, ended by the client, waiting for a body that stops."""
+def test_sync_streams_beside_async_ones_end_as_they_do_alone(serve: Serve) -> None:
+    """Sent, cut at the deadline, ended by the client, waiting for a body that stops."""
     server = serve(cwd=APP, app="function_app.py", workers=1, deadline=2, grace=1)
     before = server.workers()
     with PlainClient(server.port) as napping, PlainClient(server.port) as client:
@@ -201,8 +201,8 @@ def test_sync_streams_in_threads_end_as_they_do_inline(serve: Serve) -> None:
         napping.send(request_head("GET", "/api/nap?seconds=1.9"))
         spinning = PlainClient(server.port)
         spinning.send(request_head("GET", "/api/spoiled?at=1&how=spin"))
-        half.send(whole_request("POST", "/api/upload-sync", b"x" * 100)[:-20])
         spinning.begin()
+        half.send(whole_request("POST", "/api/upload-sync", b"x" * 100)[:-20])
         with pytest.raises(TruncatedError):
             list(spinning.pieces())
         spinning.close()

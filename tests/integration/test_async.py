@@ -125,7 +125,7 @@ def test_slow_upload_holds_nobody_back(serve: Serve, path: str) -> None:
 
 
 def test_computing_handler_leaves_streams_of_the_same_worker_going(serve: Serve) -> None:
-    """It runs in a thread while async ones are in flight, so that their items keep coming."""
+    """The main thread is its own, and they are on the loop, so that their items keep coming."""
     server = serve(cwd=APP, app="function_app.py", workers=1)
     with PlainClient(server.port) as stream, PlainClient(server.port) as busy:
         stream.send(request_head("GET", "/api/count-async?items=30&pause=0.02"))

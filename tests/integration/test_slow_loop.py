@@ -32,7 +32,7 @@ def test_blocked_loop_is_told_once_with_function_and_line(serve: Serve) -> None:
 
 
 def test_loop_that_turns_is_not_told_of(serve: Serve) -> None:
-    """Neither one that waits, nor a sync handler that computes, nor a sync one in a thread beside an async one."""
+    """Neither one that waits, nor a sync handler that computes, nor one beside an async one."""
     server = serve(cwd=PLAIN, app="function_app.py", workers=1)
     assert get(server, "nap?seconds=0.5") == 200
     assert get(server, "busy?seconds=0.5") == 200

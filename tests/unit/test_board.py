@@ -3,7 +3,7 @@
 import pytest
 
 from fastworker import board
-from fastworker.board import Board, ConnectionRow, Phase, Seat, WorkerRow
+from fastworker.board import Board, ConnectionRow, LoopSeat, Phase, Seat, WorkerRow
 
 FIRST, SLOTS, CONNECTIONS = 10_000, 3, 5
 NUMBERS = range(FIRST, FIRST + CONNECTIONS)
@@ -29,7 +29,7 @@ def worker_facts(board: Board) -> list[WorkerRow]:
 
 def test_the_rows_are_as_large_as_they_are_drawn():
     """A row that is larger than its place would run into the next one."""
-    assert len(WorkerRow._fields) == board.WORKER_WORDS
+    assert board.LETTING < board.WORKER_WORDS
     assert board._BEGUN_OFFSET + board._BEGUN.size == board.CONNECTION_WORDS * 8
     shared = Board(SLOTS, FIRST, CONNECTIONS)
     words = board.HEADER_WORDS + SLOTS * board.WORKER_WORDS + CONNECTIONS * board.CONNECTION_WORDS
@@ -113,8 +113,8 @@ def test_the_rows_of_neighbours_stay_as_they_are(shared):
 
 
 def test_the_earliest_deadline_of_several_is_the_workers(shared):
-    """Of the connection in hand and of those kept in flight, whatever is armed, moved or ended, in whatever order."""
-    seat = Seat(shared, 1, pid=1)
+    """Of the connection in the main thread's hands and of those on the loop, in whatever order they come and go."""
+    seat, loop_seat = Seat(shared, 1, pid=1), LoopSeat(shared, 1, pid=1)
 
     def deadline() -> int:
         return shared.worker(1).deadline_ns
@@ -123,25 +123,68 @@ def test_the_earliest_deadline_of_several_is_the_workers(shared):
     assert deadline() == 300
     begin(seat, FIRST, hard_ns=200)  # the one in hand has moved
     assert deadline() == 200
-    seat.keep(FIRST, 200)
+    loop_seat.arm(FIRST, 200)  # and goes to the loop: never without a deadline
+    seat.disarm(FIRST)
+    assert deadline() == 200
     seat.take(FIRST + 1, 100)
     assert deadline() == 100
     begin(seat, FIRST + 1, hard_ns=400)
     assert deadline() == 200
-    seat.keep(FIRST + 1, 400)
+    loop_seat.arm(FIRST + 1, 400)
+    seat.disarm(FIRST + 1)
     seat.take(FIRST + 2, 300)
     assert deadline() == 200
-    seat.release(FIRST)  # of those kept the earliest is done; then the one in hand, which is not kept
-    seat.arm(300)
+    loop_seat.release(FIRST)  # of those on the loop the earliest is done
     assert deadline() == 300
     seat.release(FIRST + 2)
     assert deadline() == 400
-    seat.keep(FIRST + 1, 450)
+    loop_seat.arm(FIRST + 1, 450)
     assert deadline() == 450
-    seat.disarm(FIRST + 1)
-    seat.disarm(FIRST + 1)  # twice is once
+    begin(loop_seat, FIRST + 1, hard_ns=500)
+    assert deadline() == 500
+    loop_seat.disarm(FIRST + 1)
+    loop_seat.disarm(FIRST + 1)  # twice is once
     assert deadline() == 0
     assert [shared.worker(slot).deadline_ns for slot in (0, 2)] == [0, 0]
+
+
+def test_what_both_threads_count_is_read_as_one(shared):
+    """Each has words of its own, so that no addition of the one is lost to the other's."""
+    seat, loop_seat = Seat(shared, 1, pid=1), LoopSeat(shared, 1, pid=1)
+    for one, number in ((seat, FIRST), (loop_seat, FIRST + 1)):
+        one.take(number, 1)
+        answer(one, number, 0, 1, failed=True)
+        one.count_served(False)
+        one.count_wait(7)
+    row = shared.worker(1)
+    assert (row.served, row.failed, row.waited_ms) == (4, 2, 14)
+
+
+def test_a_loop_that_rests_and_turns_again_is_seen_to_have_turned(shared):
+    """Whatever was missed in between: a beat is never the same number twice."""
+    loop_seat, seen = LoopSeat(shared, 1, pid=1), []
+    for _ in range(3):
+        loop_seat.beat()
+        seen.append(shared.worker(1).loop_beat)
+        loop_seat.rest()
+        assert shared.worker(1).loop_beat == 0
+    assert seen == [1, 2, 3]
+    loop_seat.letting(True)
+    assert shared.worker(1).letting == 1
+    assert shared.worker(1).beat == 0
+
+
+def test_what_a_forked_copy_writes_is_not_on_the_board(shared):
+    """It has everything that the worker had, and takes part in nothing."""
+    seat = Seat(shared, 0, pid=1)
+    seat.take(FIRST, 50)
+    seat.leave()
+    seat.beat()
+    seat.take(FIRST + 1, 60)
+    begin(seat, FIRST, hard_ns=70)
+    seat.release(FIRST)
+    assert [shared.owner(FIRST), shared.owner(FIRST + 1)] == [0, None]
+    assert (shared.worker(0).beat, shared.worker(0).deadline_ns) == (0, 50)
 
 
 def test_long_texts_are_cut_and_odd_ones_survive(shared):

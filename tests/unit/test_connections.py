@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastworker.board import Board, Seat
+from fastworker.board import Board, LoopSeat, Seat
 from fastworker.connections import FIRST_NUMBER, MOST_CONNECTIONS, Audit, Connections, Held, Range, number_range
 
 NUMBERS = Range(700, 4)
@@ -289,17 +289,41 @@ def test_a_number_that_the_app_uses_itself_is_left_to_it(server, held):
 
 
 def test_a_worker_arms_what_the_supervisor_registered(server, held):
-    """Under the very same number; once the supervisor has taken it out of service, arming says so."""
+    """Under the very same number; once the supervisor has taken it out of service, arming does nothing."""
     number = server.connect()
     server.take_silently(number)
-    assert held.arm(number)
+    held.arm(number)
     assert server.events() == [number]
     server.connections.begin_close(number)
-    assert not held.arm(number)
-    assert not held.arm(number + 1)
+    held.arm(number)
+    assert server.events() == []
+
+
+def test_arming_what_the_app_has_closed_fails(server, held):
+    """The worker is of no use any more then; nothing must look as if all were well."""
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        held.arm(server.connect() + 1)
 
 
 # -- connections that got lost ---------------------------------------------------------------------------------------
+
+
+def test_an_audit_proves_nothing_while_a_loop_lets_a_connection_go(server):
+    """Its row is empty and it is not armed yet, which may last while other threads keep the interpreter."""
+    number = server.connect()
+    loop_seat = LoopSeat(server.board, 0, pid=1)
+    loop_seat.letting(True)
+    server.take_silently(number)
+    audit = server.audit()
+    for _ in range(5):
+        server.beat()
+        assert audit.step(LIVE) is None
+    server.connections.arm(number)
+    loop_seat.letting(False)
+    for _ in range(3):
+        server.beat()
+        lost = audit.step(LIVE)
+    assert not lost
 
 
 def test_an_audit_finds_a_connection_that_a_dead_worker_had_taken(server):

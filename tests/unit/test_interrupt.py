@@ -1,16 +1,13 @@
 """interrupt.py: DeadlineExceeded strikes inside of the handler that it is for, or nowhere."""
 
-import gc
 import signal
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from fastworker.errors import DeadlineExceeded
-from fastworker.interrupt import SOFT_SIGNAL, MainThread, OtherThread
+from fastworker.interrupt import SOFT_SIGNAL, MainThread
 
 HOUR_NS = 3600 * 10**9
 
@@ -31,9 +28,6 @@ def strike() -> None:
 
 def never() -> str:
     raise AssertionError("the deadline has not struck")
-
-
-# -- on the main thread ----------------------------------------------------------------------------------------------
 
 
 def test_a_signal_at_the_deadline_ends_the_handler(main_thread):
@@ -119,101 +113,3 @@ def test_except_exception_does_not_swallow_a_deadline(main_thread):
         return "not reached"
 
     assert main_thread.run(1, body, lambda: "late") == "late"
-
-
-# -- in other threads ------------------------------------------------------------------------------------------------
-
-
-def test_a_handler_in_a_thread_is_interrupted():
-    """While it computes, from outside; it can clean up."""
-    runner, inside, seen = OtherThread(), threading.Event(), []
-
-    def compute() -> None:
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            pass
-
-    def body() -> str:
-        try:
-            inside.set()
-            # In a frame of its own: from 3.13 on a loop's jump back is outside of the `try` around the loop.
-            compute()
-        except DeadlineExceeded:
-            seen.append("cleaned up")
-            raise
-        return "not interrupted"
-
-    with ThreadPoolExecutor(1) as threads:
-        result = threads.submit(runner.run, body, lambda: "late")
-        assert inside.wait(10)
-        runner.interrupt()
-        assert result.result(20) == "late"
-    assert seen == ["cleaned up"]
-
-
-def test_a_thread_that_has_ended_its_handler_is_not_interrupted():
-    """Neither before nor after: the thread has other work by then."""
-    runner = OtherThread()
-    runner.interrupt()
-    assert runner.run(lambda: "done", never) == "done"
-    runner.interrupt()
-    with pytest.raises(ZeroDivisionError):
-        runner.run(lambda: str(1 // 0), never)
-    runner.interrupt()
-    assert sum(range(1000)) == 499_500
-
-
-def test_an_interrupt_that_was_asked_for_in_the_last_moment_is_taken_back():
-    """The handler ends with the exception pending: it strikes inside of run, or never."""
-    runner = OtherThread()
-
-    def body() -> str:
-        runner.interrupt()  # this very thread: raised at the next chance that the interpreter gets
-        return "done"
-
-    assert runner.run(body, lambda: "late") in ("done", "late")
-    assert sum(range(1000)) == 499_500
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    """An exception that strikes inside of a callback of the collector (hypothesis has one) is lost, and reported."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("without_collector")
-def test_an_interrupt_never_reaches_the_threads_next_task():
-    """However the two race: each task ends as done or late, and the one after it is left in peace."""
-    results: list[str] = []
-    leaked: list[BaseException] = []
-    offered: list[OtherThread] = []
-    end = threading.Event()
-
-    def body() -> str:
-        sum(range(len(results) % 50 * 20))
-        return "done"
-
-    def work() -> None:
-        while not end.is_set():
-            try:
-                runner = OtherThread()
-                offered.append(runner)
-                results.append(runner.run(body, lambda: "late"))
-                sum(range(200))  # the next task
-            except BaseException as error:
-                leaked.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    until = time.monotonic() + 1.0
-    while time.monotonic() < until and not leaked:
-        if offered:
-            offered[-1].interrupt()
-    end.set()
-    thread.join(10)
-    assert not thread.is_alive()
-    assert leaked == []
-    assert set(results) == {"done", "late"}

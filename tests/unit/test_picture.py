@@ -58,7 +58,7 @@ def test_a_real_dump_is_understood():
         inside.set()
         done.wait(10)
 
-    thread = threading.Thread(target=interrupt.OtherThread().run, args=(handler, handler))
+    thread = threading.Thread(target=interrupt.MainThread().run, args=(0, handler, handler))
     thread.start()
     inside.wait(10)
     frame = PictureFrame()

@@ -1,6 +1,7 @@
 """service.py: from a request to its answer, on a small app and a real loop, without processes."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ import threading
 import fastworker as fw
 
 app = fw.App()
-leave, threads = threading.Event(), []
+threads = []
 
 
 @app.function()
@@ -48,12 +49,14 @@ async def brief(job: str) -> str:
     return job
 
 
-@app.function(deadline=0.05)
+@app.function()
 @app.queue_trigger("job", queue_name="jobs")
-def busy(job: str) -> str:
-    while not leave.is_set():
-        pass
-    return job
+async def ends(job: str) -> str:
+    how = {"cancel": asyncio.CancelledError, "exit": SystemExit, "close": GeneratorExit}
+    if job == "itself":
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+    raise how[job]
 """
 BODY = b'{"Data": {"job": "\\"seven\\""}, "Metadata": {}}'
 
@@ -70,26 +73,37 @@ class Bench:
         self.loop = uvloop.new_event_loop()
         settings = parse_settings([], {"FUNCTIONS_CUSTOMHANDLER_PORT": "0"})
         self.service = Service(app, settings, self.board, Seat(self.board, 0, pid=1))
+        self.service.settle_in()
 
     def answer(
         self, target: str, method: bytes = b"POST", body: bytes = BODY, waited_ms: int = 0
-    ) -> "Answer | asyncio.Future[Answer]":
+    ) -> "Answer | asyncio.Task[Answer]":
         request = Request(method, target.encode(), [], body, True, b"id-1", None)
         call = self.service.call(request, time.monotonic_ns(), waited_ms)
-        return self.service.answer(call, self.loop)
+        refused = self.service.refusal(call)
+        if refused is not None:
+            return refused
+        if not call.function.is_async:
+            return self.service.run(call, None)
+        return self.service.start(call, None, self.loop)
 
     def at_once(self, *arguments, **options) -> Answer:
         answer = self.answer(*arguments, **options)
         assert isinstance(answer, Answer)
         return answer
 
-    def settle(self) -> "list[Answer | BaseException]":
+    def settle(self) -> list[Answer]:
         """Runs the loop until nothing is in flight; what each invocation came to."""
+        tasks = list(self.service.in_flight)
 
-        async def gather() -> "list[Answer | BaseException]":
-            return await asyncio.gather(*self.service.in_flight, return_exceptions=True)
+        async def gather() -> None:
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-        return self.loop.run_until_complete(gather())
+        self.loop.run_until_complete(gather())
+        return [self.service.outcome(task) for task in tasks]
+
+    def settle_one(self, task: "asyncio.Task[Answer]") -> None:
+        self.loop.run_until_complete(asyncio.wait([task]))
 
     def later(self, *arguments, **options) -> "asyncio.Future[Answer]":
         answer = self.answer(*arguments, **options)
@@ -103,12 +117,12 @@ def bench(tmp_path, monkeypatch) -> Iterator[Bench]:
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
     bench = Bench(tmp_path)
     yield bench
-    bench.module.leave.set()
-    for future in list(bench.service.in_flight):
-        future.cancel()
+    for task in list(bench.service.in_flight):
+        task.cancel()
     bench.settle()
     bench.loop.close()
-    bench.service._threads.shutdown()
+    bench.service._surroundings.home.close()
+    asyncio.set_event_loop(None)
 
 
 def body_of(answer: Answer):
@@ -128,7 +142,7 @@ def test_an_unknown_function_is_answered_with_those_there_are(bench, target, met
     """A name misspelt in function.json is found by reading the answer."""
     answer = bench.at_once(target, method)
     assert answer.status == 404
-    assert "brief, busy, wait, work" in body_of(answer)["detail"]
+    assert "brief, ends, wait, work" in body_of(answer)["detail"]
 
 
 def test_an_invocation_comes_by_post(bench):
@@ -158,35 +172,47 @@ def test_a_deadline_that_passed_in_the_queue_is_answered_unrun(bench):
     assert bench.at_once("/work", waited_ms=54_000).status == 200
 
 
-def test_a_sync_handler_runs_inline_when_nothing_else_is_in_flight(bench):
-    """On this very thread; the board says so while it runs, and no more afterwards."""
-    assert bench.at_once("/work").status == 200
-    assert bench.module.threads == [threading.current_thread()]
-    assert bench.board.worker(0).inline_ns == 0
+def test_a_sync_handler_runs_right_here(bench):
+    """On this very thread, whatever else is in flight; the board says so while it runs, and no more afterwards."""
+    for _ in range(2):
+        assert bench.at_once("/work").status == 200
+        assert bench.board.worker(0).inline_ns == 0
+        bench.later("/wait")
+    assert bench.module.threads == [threading.current_thread()] * 2
     assert bench.at_once("/work", body=b"nonsense").status == 400
     assert bench.board.worker(0).inline_ns == 0
 
 
-def test_a_sync_handler_makes_way_for_async_ones_in_flight(bench):
-    """It runs in a thread of its own, so that they go on; once they are done, inline again."""
-    waiting = bench.later("/wait")
-    answer = bench.loop.run_until_complete(bench.later("/work"))
-    assert answer.status == 200
-    assert [thread.name.startswith("fastworker") for thread in bench.module.threads] == [True]
-    waiting.cancel()
-    bench.settle()
-    assert bench.service.in_flight == set()
-    assert bench.at_once("/work").status == 200
-
-
-@pytest.mark.parametrize("name", ["brief", "busy"])
-def test_what_runs_beside_others_ends_at_its_deadline(bench, name):
-    """A task by cancellation, a thread by an exception; both answer 504, and are in flight no more."""
+def test_an_async_handler_ends_at_its_deadline(bench):
+    """By cancellation; it is answered 504, and is in flight no more."""
     other = bench.later("/wait")
-    answer = bench.loop.run_until_complete(bench.later(f"/{name}"))
+    task = bench.later("/brief")
+    bench.loop.run_until_complete(asyncio.wait_for(task, 60))
+    answer = bench.service.outcome(task)
     assert answer.status == 504
     assert "deadline of 0.05 s" in body_of(answer)["detail"]
-    assert bench.service.in_flight == {other}
+    assert list(bench.service.in_flight) == [other]
+
+
+@pytest.mark.parametrize("how", ["cancel", "exit", "close", "itself"])
+def test_an_async_handler_that_ends_itself_is_answered(bench, how):
+    """Cancelled by its own hand, by sys.exit, by what closes a coroutine: a 500, and the worker goes on."""
+    task = bench.later("/ends", body=BODY.replace(b"seven", how.encode()))
+    with contextlib.suppress(SystemExit):  # comes out of the loop, too, in a task that asyncio runs
+        bench.settle_one(task)
+    assert bench.service.outcome(task).status == 500
+    assert bench.service.in_flight == {}
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_an_async_handler_that_a_neighbour_cancels_is_answered(bench, steps):
+    """Before its first step, too: code that cancels all tasks asks for nobody's leave."""
+    task = bench.later("/wait")
+    for _ in range(steps):
+        bench.loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    [answer] = bench.settle()
+    assert answer.status == 500
 
 
 def test_a_task_whose_deadline_passes_before_its_first_step_is_answered(bench):
@@ -203,4 +229,4 @@ def test_a_task_whose_deadline_passes_before_its_first_step_is_answered(bench):
 def test_a_refused_argument_of_an_async_function_is_answered_at_once(bench):
     """Nothing is in flight for it."""
     assert bench.at_once("/wait", body=b'{"Data": {}, "Metadata": {}}').status in (400, 500)
-    assert bench.service.in_flight == set()
+    assert bench.service.in_flight == {}

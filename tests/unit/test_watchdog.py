@@ -61,7 +61,7 @@ def async_handler(seat: Seat) -> Life:
     """A coroutine that computes: the loop does not turn, and `inline` is not set."""
     seat.take(NUMBER, FAR)
     begin(seat)
-    seat.keep(NUMBER, FAR)
+    seat.arm(NUMBER, FAR)
     yield USER
     yield from answer(seat)
 
@@ -85,7 +85,7 @@ def stream_of_a_coroutine(seat: Seat) -> Life:
     """Another request is pipelined behind it."""
     seat.take(NUMBER, FAR)
     begin(seat)
-    seat.keep(NUMBER, FAR)
+    seat.arm(NUMBER, FAR)
     yield USER
     seat.streaming(NUMBER, 0, False)
     yield USER
@@ -97,7 +97,7 @@ def stream_of_a_coroutine(seat: Seat) -> Life:
 
 
 def stop_hooks(seat: Seat) -> Life:
-    seat.arm(FAR)
+    seat.arm(0, FAR)
     seat.inline(FAR)
     yield USER
 
