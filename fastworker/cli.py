@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from fastworker.errors import FastworkerError, PortInUseError
+from fastworker.foreign import foreign_installation
 
 if TYPE_CHECKING:
     from fastworker.control import ControlSocket
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"{USAGE}\nfastworker: no such command: {command!r}", file=sys.stderr)
         return 2
+    foreign = foreign_installation(os.path.dirname(__file__))
+    if foreign is not None:
+        return _fail(2, foreign)
     try:
         return COMMANDS[command](rest)
     except FastworkerError as error:
@@ -130,7 +134,7 @@ def _with_extra(name: str, argv: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "fastworker":
             raise
-        return _fail(2, f"fastworker {name} needs {error.name!r}: pip install 'fastworker[dev]'")
+        return _fail(2, f"fastworker {name} needs {error.name!r}: pip install 'fastworker-functions[dev]'")
     return int(module.main(argv))
 
 

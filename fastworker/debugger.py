@@ -24,7 +24,7 @@ TRY_EVERY_S: Final = 0.1
 def settings_for_debugging(settings: Settings) -> Settings:
     """One worker, so that every breakpoint is in reach, importing the app itself. Raises SettingsError."""
     if importlib.util.find_spec("debugpy") is None:
-        raise SettingsError(["--debugpy needs the package debugpy: pip install 'fastworker[dev]'"])
+        raise SettingsError(["--debugpy needs the package debugpy: pip install 'fastworker-functions[dev]'"])
     return msgspec.structs.replace(settings, workers=1, preload=False, max_requests=None, max_rss=None)
 
 

@@ -53,7 +53,7 @@ def _multipart(boundary: str, body: bytes) -> Form:
     try:
         from multipart import MultipartParser  # noqa: PLC0415 - only who asks for such a form needs the library
     except ImportError:
-        raise RuntimeError("multipart forms are read by a library: pip install 'fastworker[forms]'") from None
+        raise RuntimeError("multipart forms are read by a library: pip install 'fastworker-functions[forms]'") from None
     lists: dict[str, list[str]] = {}
     files: dict[str, list[File]] = {}
     size = len(body)

@@ -51,7 +51,7 @@ def _without(*modules: str) -> Callable[[], str | None]:
 
     def absent() -> str | None:
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
-        return f"{', '.join(missing)} not installed (pip install 'fastworker[bench]')" if missing else None
+        return f"{', '.join(missing)} not installed (pip install 'fastworker-functions[bench]')" if missing else None
 
     return absent
 

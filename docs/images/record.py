@@ -2,8 +2,8 @@
 
     python docs/images/record.py [APP_FOLDER] [--as NAME] [--out FILE]
 
-The app is copied to a temporary folder first, so that the run leaves nothing in the tree. Needs fastworker[dev]
-installed, and curl. Nothing is edited but the temporary folder's name, which is cut out.
+The app is copied to a temporary folder first, so that the run leaves nothing in the tree. Needs curl, and
+fastworker-functions[dev] installed. Nothing is edited but the temporary folder's name, which is cut out.
 """
 
 import argparse

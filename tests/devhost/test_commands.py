@@ -269,11 +269,11 @@ def test_new_never_overwrites(tmp_path: Path) -> None:
 
 
 def test_command_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
-    """The core has four dependencies; the commands bring theirs with fastworker[dev]."""
+    """The core has four dependencies; the commands bring theirs with fastworker-functions[dev]."""
     code = "import sys; sys.modules['rich'] = None; from fastworker.cli import main; sys.exit(main(['dev']))"
     done = python("-c", code, cwd=tmp_path)
     assert done.returncode == 2
-    assert "pip install 'fastworker[dev]'" in done.stderr
+    assert "pip install 'fastworker-functions[dev]'" in done.stderr
 
 
 def test_server_imports_nothing_of_the_local_host() -> None:

@@ -143,4 +143,4 @@ def test_debugpy_is_not_imported_unless_asked_for(tmp_path: Path) -> None:
     )
     done = python("-c", code, cwd=tmp_path)
     assert (done.returncode, done.stdout.strip()) == (2, "False")
-    assert "pip install 'fastworker[dev]'" in done.stderr
+    assert "pip install 'fastworker-functions[dev]'" in done.stderr

@@ -97,8 +97,8 @@ def test_roles_meet_only_in_the_command():
 
 
 def test_the_command_imports_nothing_before_it_knows_which_one_it_is():
-    """`fastworker` with a wrong word, or --help, loads the errors and nothing else of ours."""
-    assert ours(imports_of("cli", deep=False)) == {"errors"}
+    """`fastworker` with a wrong word, or --help, loads next to nothing of ours."""
+    assert ours(imports_of("cli", deep=False)) == {"errors", "foreign"}
     assert tops(imports_of("cli", deep=False)) & DEPENDENCIES == set()
 
 
