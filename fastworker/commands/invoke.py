@@ -26,13 +26,13 @@ from fastworker.answer import Answer
 from fastworker.app import DEFAULT_FILE, load_app
 from fastworker.bindings import to_json
 from fastworker.deadline import deadline_from
-from fastworker.devhost import answers, written
 from fastworker.devhost.admin import INVOKE, describe, manual_trigger
-from fastworker.devhost.envelope import binding_data, build_envelope
 from fastworker.devhost.functions import Binding, Function
-from fastworker.devhost.invocations import Outcome
+from fastworker.devhost.invocations import Outcome, utc_now
 from fastworker.devhost.outputs import OBJECT_TYPES, Written
 from fastworker.errors import FastworkerError
+from fastworker.hostrules import answers, output_values
+from fastworker.hostrules.envelope import binding_data, build_envelope
 from fastworker.invoke import Rejected, begin, run_async, run_sync
 from fastworker.plan import Function as PlannedFunction
 
@@ -158,7 +158,8 @@ def _in_process(root: Path, name: str, data: str, *, is_envelope: bool) -> dict[
         raise InvokeError(f"there is no function {name!r}; {hint}")
     function = Function(planned.name, bindings=tuple(_as_host_sees(planned)))
     trigger = manual_trigger(function, data, f"http://localhost:7071/{loaded.host.route_prefix}/{planned.name}")
-    metadata = binding_data(function.name, trigger)
+    system = {"MethodName": function.name, "UtcNow": utc_now(), "RandGuid": str(uuid.uuid4())}
+    metadata = binding_data(trigger, system, trigger_name=function.trigger.name)
     inputs = {b.name: trigger.value if b.is_trigger else None for b in function.inputs}
     body = data.encode() if is_envelope else build_envelope(inputs, metadata)
     for hook in loaded.app.start_hooks:
@@ -197,11 +198,12 @@ def _call(planned: PlannedFunction, function: Function, body: bytes) -> Outcome:
     try:
         accepted = answers.accept(answer.status, kind, bytes(answer.body))
         outcome.logs, outcome.return_value = accepted.logs, accepted.return_value
-        for name, value in answers.output_values(function, accepted).items():
+        answers.check_named_outputs(function.outputs, accepted)
+        for name, value in answers.output_values(function.outputs, accepted).items():
             binding = next(b for b in function.outputs if b.name == name)
             outcome.written += [Written(name, f"{binding.type} {name}", item) for item in _items(binding, value)]
         if function.is_http:
-            outcome.reply = answers.http_reply(function, accepted)
+            outcome.reply = answers.http_reply(function.outputs, accepted)
     except (answers.AnswerError, answers.NothingError) as error:
         outcome.error = str(error)
     return outcome
@@ -209,10 +211,10 @@ def _call(planned: PlannedFunction, function: Function, body: bytes) -> Outcome:
 
 def _items(binding: Binding, value: Any) -> list[Any]:
     if binding.key == "blob":
-        return [written.blob(binding.name, value)]
+        return [output_values.blob(binding.name, value)]
     if binding.key == "table" or binding.key in OBJECT_TYPES:
-        return list(written.objects(binding.name, value))
-    return list(written.messages(binding.name, value))
+        return list(output_values.objects(binding.name, value))
+    return list(output_values.messages(binding.name, value))
 
 
 def _finished(result: Any) -> None:

@@ -3,6 +3,7 @@
 Called by front.py. Rule: needs the master key where keys are enforced, but for the ping.
 """
 
+import asyncio
 import base64
 import json
 import os
@@ -12,12 +13,12 @@ import time
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-
 from fastworker.devhost import HOST_VERSION
-from fastworker.devhost.envelope import HttpRequest, TriggerData
 from fastworker.devhost.functions import Function
 from fastworker.devhost.invocations import Outcome
+from fastworker.devhost.webserver import Request, Response, json_response
+from fastworker.hostrules import event_grid
+from fastworker.hostrules.envelope import HttpRequest, TriggerData
 
 if TYPE_CHECKING:
     from fastworker.devhost.app import RunningApp
@@ -28,31 +29,36 @@ STARTED: Final = time.monotonic()
 INVOKE: Final = "/runtime/webhooks/fastworker/invoke/"
 
 
-async def admin(front: "Front", request: web.Request) -> web.StreamResponse:
+def is_admin_path(raw_path: str) -> bool:
+    """Whether the host answers below this path itself, also where functions have no prefix."""
+    return raw_path.lower().startswith(("/admin/functions", "/admin/host", "/runtime/webhooks/"))
+
+
+async def admin(front: "Front", request: Request) -> Response:
     """Everything below /admin/ and /runtime/webhooks/."""
-    path = request.rel_url.path.rstrip("/")
+    path = request.path.rstrip("/")
     lower = path.lower()
     if lower == "/admin/host/ping":
         if front.app is not None and request.query.get("checkHealth") == "1":
             front.app.spawn(front.app.handler.ping())
-        return web.Response(status=200)
+        return Response(200)
     if not front.keys.allow("admin", front.keys.level(request)):
-        return web.Response(status=401)
+        return Response(401)
     if lower == "/admin/host/status":
-        return web.json_response(_host_status(front))
+        return json_response(_host_status(front))
     app = front.app
     if app is None or app.stopped:
-        return web.Response(status=503, text="Function host is not running.")
+        return Response(503, text="Function host is not running.")
     if lower == "/admin/functions" and request.method == "GET":
-        return web.json_response([_description(app, request, f) for f in app.functions])
-    if lower == "/runtime/webhooks/eventgrid" and request.method == "POST":
+        return json_response([_description(app, request, f) for f in app.functions])
+    if lower == event_grid.PATH:
         return await _event_grid(app, request)
     match = re.fullmatch(r"/admin/functions/([^/]+)(/status)?", path, re.IGNORECASE)
     if match:
         return await _function(app, request, match[1], status=bool(match[2]))
     if lower.startswith(INVOKE) and request.method == "POST":
         return await _invoke(app, request, path[len(INVOKE) :])
-    return web.Response(status=404)
+    return Response(404)
 
 
 def _host_status(front: "Front") -> dict[str, Any]:
@@ -73,26 +79,26 @@ def _host_status(front: "Front") -> dict[str, Any]:
     return status
 
 
-async def _function(app: "RunningApp", request: web.Request, name: str, *, status: bool) -> web.Response:
+async def _function(app: "RunningApp", request: Request, name: str, *, status: bool) -> Response:
     function = app.function(name)
     if function is None:
-        return web.Response(status=404, text=no_function(app, name))
+        return Response(404, text=no_function(app, name))
     if status:
-        return web.json_response({"errors": [function.problem]} if function.problem else {})
+        return json_response({"errors": [function.problem]} if function.problem else {})
     if request.method == "GET":
-        return web.json_response(_description(app, request, function))
+        return json_response(_description(app, request, function))
     if request.method != "POST":
-        return web.Response(status=404)
+        return Response(404)
     text = (await request.text()).strip()
     if not text or function.problem:
-        return web.Response(status=400, text=function.problem or 'a body is needed: {"input": "text"}')
+        return Response(400, text=function.problem or 'a body is needed: {"input": "text"}')
     try:
         document = json.loads(text)
     except ValueError as error:
-        return web.Response(status=400, text=f"the body is no JSON: {error}")
+        return Response(400, text=f"the body is no JSON: {error}")
     value = document.get("input", "") if isinstance(document, dict) else text
     app.spawn(run_by_hand(app, function, value if isinstance(value, str) else json.dumps(value), "admin call"))
-    return web.Response(status=202)
+    return Response(202)
 
 
 async def run_by_hand(app: "RunningApp", function: Function, text: str, why: str) -> Outcome:
@@ -127,33 +133,37 @@ def manual_trigger(function: Function, text: str, url: str) -> TriggerData:
     return TriggerData(value, {trigger.name: text})
 
 
-async def _event_grid(app: "RunningApp", request: web.Request) -> web.Response:
-    function = app.function(request.query.get("functionName", ""))
-    if function is None or function.problem or function.trigger.key != "eventgridtrigger":
-        return web.Response(status=404)
-    try:
-        events = await request.json()
-    except ValueError as error:
-        return web.Response(status=400, text=f"the body is no JSON: {error}")
-    outcomes = [
-        await app.invoker.invoke(function, TriggerData(event), "Event Grid")
-        for event in (events if isinstance(events, list) else [events])
-    ]
-    return web.Response(status=202 if all(outcome.ok for outcome in outcomes) else 500)
+async def _event_grid(app: "RunningApp", request: Request) -> Response:
+    """The webhook of Event Grid's extension; hostrules/event_grid.py says what a request means."""
+    name = request.query.get("functionName", "")
+    function = next((f for f in app.functions if f.name == name and not f.problem), None)
+    if function is None or function.trigger.key != "eventgridtrigger":
+        return _replied(event_grid.no_function(name))
+    is_batch = function.trigger.text("cardinality").lower() == "many"
+    meant = event_grid.webhook(request.method, tuple(request.headers), await request.read(), is_batch=is_batch)
+    if isinstance(meant, event_grid.WebhookReply):
+        return _replied(meant)
+    calls = [app.invoker.invoke(function, trigger, "Event Grid") for trigger in meant.triggers]
+    outcomes = await asyncio.gather(*calls)
+    return _replied(event_grid.replied(function.name, failed=not all(outcome.ok for outcome in outcomes)))
 
 
-async def _invoke(app: "RunningApp", request: web.Request, name: str) -> web.Response:
+def _replied(reply: event_grid.WebhookReply) -> Response:
+    return Response(reply.status, body=reply.body, headers=reply.headers)
+
+
+async def _invoke(app: "RunningApp", request: Request, name: str) -> Response:
     function = app.function(name)
     if function is None:
-        return web.json_response({"error": no_function(app, name)}, status=404)
+        return json_response({"error": no_function(app, name)}, status=404)
     if function.problem:
-        return web.json_response({"error": function.problem}, status=400)
+        return json_response({"error": function.problem}, status=400)
     body = await request.read()
     if request.query.get("envelope"):
         outcome = await app.invoker.send_envelope(function, body, "fastworker invoke")
     else:
         outcome = await run_by_hand(app, function, body.decode("utf-8", "replace"), "fastworker invoke")
-    return web.json_response(describe(outcome))
+    return json_response(describe(outcome))
 
 
 def describe(outcome: Outcome) -> dict[str, Any]:
@@ -193,7 +203,7 @@ def no_function(app: "RunningApp", name: str) -> str:
     return f"there is no function {name!r}; {hint}"
 
 
-def _description(app: "RunningApp", request: web.Request, function: Function) -> dict[str, Any]:
+def _description(app: "RunningApp", request: Request, function: Function) -> dict[str, Any]:
     base = f"{request.scheme}://{request.host}/admin"
     href = f"{base}/functions/{function.name}"
     config: Any = {}

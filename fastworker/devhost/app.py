@@ -11,8 +11,10 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastworker.devhost.appsettings import AppSettings, read_app_settings
 from fastworker.devhost.blob_trigger import BlobListener
@@ -21,7 +23,7 @@ from fastworker.devhost.expressions import ExpressionError
 from fastworker.devhost.front import Router
 from fastworker.devhost.functions import Function, read_functions
 from fastworker.devhost.hostjson import HostJson, read_host_json
-from fastworker.devhost.invocations import Invoker
+from fastworker.devhost.invocations import Circumstances, Invoker
 from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.outputs import OutputWriter
 from fastworker.devhost.process import HandlerProcess
@@ -75,7 +77,7 @@ class RunningApp:
             self.host, self.root, _environ(self.settings), self.host.port or free_port(), console, self._give_up
         )
         writer = OutputWriter(self.accounts, self._notify)
-        self.invoker = Invoker(self.host, self.handler, self.accounts, writer, console)
+        self.invoker = Invoker(self.host, self.handler, self.accounts, writer, console, _circumstances(self.settings))
 
     def function(self, name: str) -> Function | None:
         return next((f for f in self.functions if f.name.lower() == name.lower()), None)
@@ -191,6 +193,20 @@ def _place(function: Function) -> str:
     if trigger.key in ("queuetrigger", "blobtrigger", "timertrigger"):
         return place
     return f"{place}{' ' if place else ''}(call it: fastworker invoke {function.name})"
+
+
+def _circumstances(settings: AppSettings) -> Circumstances:
+    """What the settings change of the host's requests (protocol 2.1, 4.1)."""
+    insights = ("APPLICATIONINSIGHTS_CONNECTION_STRING", "APPINSIGHTS_INSTRUMENTATIONKEY")
+    try:
+        zone: tzinfo | None = ZoneInfo(settings.get("TZ") or "")
+    except (ZoneInfoNotFoundError, ValueError):
+        zone = datetime.now().astimezone().tzinfo
+    return Circumstances(
+        core_tools=bool(settings.get("FUNCTIONS_CORETOOLS_ENVIRONMENT")),
+        insights=any(settings.get(name) for name in insights),
+        zone=zone or UTC,
+    )
 
 
 def _environ(settings: AppSettings) -> dict[str, str]:

@@ -14,8 +14,8 @@ from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from fastworker.devhost.netvalues import from_base64
 from fastworker.devhost.storage import Blob, Message, StorageError, message_text
+from fastworker.hostrules.dotnet_values import from_base64
 
 # Azurite as Debian and npm bring it is often older than the SDKs' newest API version.
 API: Final = "2024-08-04"

@@ -12,12 +12,12 @@ import re
 from typing import Any, Final
 
 from fastworker.devhost.console import Console, shortened
-from fastworker.devhost.envelope import TriggerData
 from fastworker.devhost.expressions import path_pattern
 from fastworker.devhost.functions import Function
 from fastworker.devhost.invocations import Invoker
 from fastworker.devhost.state import TriggerState
 from fastworker.devhost.storage import Account, Blob
+from fastworker.hostrules.envelope import TriggerData
 
 POISON_QUEUE: Final = "webjobs-blobtrigger-poison"
 AT_ONCE: Final = 8 * (os.cpu_count() or 1)

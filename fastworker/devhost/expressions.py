@@ -8,8 +8,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from fastworker.devhost.envelope import BindingData
-from fastworker.devhost.netvalues import to_text
+from fastworker.hostrules.dotnet_values import to_text
+from fastworker.hostrules.envelope import BindingData
 
 EXPRESSION: Final = re.compile(r"\{([^{}]+)\}")
 DATE_FORMAT: Final = "yyyy-MM-ddTHH-mm-ssK"

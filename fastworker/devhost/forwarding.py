@@ -4,26 +4,21 @@ Used by front.py. Rule: the two differ from each other only where the protocol s
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlencode
 
-import aiohttp
-from aiohttp import web
-from yarl import URL
-
-from fastworker.devhost import HOST_VERSION, USER_AGENT
-from fastworker.devhost.answers import HttpReply
-from fastworker.devhost.envelope import HttpRequest
+from fastworker.devhost import HOST_VERSION
 from fastworker.devhost.functions import Function
+from fastworker.devhost.handler_client import HandlerConnectError
 from fastworker.devhost.invocations import InvocationError, Invoker, Outcome
-from fastworker.routing import decoded_path
+from fastworker.devhost.webserver import Request
+from fastworker.hostrules.answers import AnswerError, HttpReply
+from fastworker.hostrules.envelope import HttpRequest
+from fastworker.hostrules.forwarded import EXPECT_WAIT_S, TRIES, forwarded_reply, forwarded_request
 
+# Fields of one connection, which a proxy does not pass on.
 HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "host"}
-)
-CONTENT_HEADERS: Final = frozenset(
-    {"content-encoding", "content-language", "content-location", "content-md5", "content-range", "expires", "allow"}
 )
 PROXY_TRIES: Final = 10
 PROXY_PAUSE_S: Final = 0.05
@@ -33,57 +28,39 @@ CLIENT_LOOK_S: Final = 0.1
 
 async def forward(invoker: Invoker, function: Function, request: HttpRequest, raw_path: str) -> Outcome:
     """Buffered both ways; the client gets the handler's status, headers and body as they are (3.1)."""
-    by_name = invoker.host.shape == "raw-by-name"
-    path = f"/{function.name}" if by_name else quote(decoded_path(raw_path), safe="/%:@!$&'()*+,;=~-._")
-    query = urlencode(request.query)
-    url = URL(f"{invoker.handler_url}{path}{'?' if query else ''}{query}", encoded=True)
+    by_name = function.name if invoker.host.shape == "raw-by-name" else ""
 
     async def attempt(invocation_id: str, _: Mapping[str, Any] | None) -> Outcome:
-        if any(k.lower() == "transfer-encoding" for k, _ in request.headers):
-            raise InvocationError("the client sent a body without Content-Length, which the host cannot forward")
-        async with invoker.session.request(
-            request.method,
-            url,
-            headers=_forwarded_headers(request, invocation_id),
-            data=request.body,
-            allow_redirects=by_name,
+        sent = forwarded_request(request, raw_path, invocation_id, HOST_VERSION, by_name=by_name)
+        expects = any(name == "Expect" and value.lower() == "100-continue" for name, value in sent.headers)
+        async with invoker.following(
+            sent.method,
+            sent.target,
+            list(sent.headers),
+            sent.body,
+            tries=TRIES,
+            expect_wait_s=EXPECT_WAIT_S if expects else 0.0,
         ) as response:
             body = await response.read()
-            headers = tuple((k, v) for k, v in response.headers.items() if k.lower() not in HOP | {"content-length"})
-            reply = HttpReply(response.status, body, headers, response.reason)
-            return Outcome(function.name, invocation_id, reply=reply)
+        try:
+            reply = forwarded_reply(response.status, response.reason, response.headers, body, method=sent.method)
+        except AnswerError as error:
+            raise AnswerError(str(error), too_late=True, reason=response.reason) from None
+        return Outcome(function.name, invocation_id, reply=reply)
 
     return await invoker.run(function, attempt, f"{request.method} {raw_path}")
 
 
-def _forwarded_headers(request: HttpRequest, invocation_id: str) -> list[tuple[str, str]]:
-    headers = [
-        (name, value)
-        for name, value in request.headers
-        if name.lower() not in (HOP - {"host"}) | CONTENT_HEADERS | {"content-length", "expect", "user-agent"}
-    ]
-    agent = request.header("user-agent")
-    return [
-        *headers,
-        ("User-Agent", f"{agent} {USER_AGENT}" if agent else USER_AGENT),
-        ("X-Azure-Functions-HostVersion", HOST_VERSION),
-        ("X-Azure-Functions-InvocationId", invocation_id),
-    ]
-
-
-async def proxy(
-    invoker: Invoker, function: Function, request: web.Request
-) -> tuple[Outcome, web.StreamResponse | None]:
-    """Streamed both ways (3.2). The response is None when it could not be begun; one that broke off is cut."""
-    sent: list[web.StreamResponse] = []
+async def proxy(invoker: Invoker, function: Function, request: Request) -> Outcome:
+    """Streamed both ways (3.2). Where the answer could not be begun the caller answers; one that broke off is cut."""
 
     async def attempt(invocation_id: str, _: Mapping[str, Any] | None) -> Outcome:
-        passing = asyncio.create_task(_pass_on(invoker, request, invocation_id, sent))
+        passing = asyncio.create_task(_pass_on(invoker, request, invocation_id))
         leaving = asyncio.create_task(_client_leaves(request))
         try:
             await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             is_whole = passing.done() and passing.exception() is None
-            if not is_whole and _is_gone(request):  # a handler is not to blame for what its client does
+            if not is_whole and request.is_gone:  # a handler is not to blame for what its client does
                 raise InvocationError("the client went away")
             return Outcome(function.name, invocation_id, reply=HttpReply(await passing))
         finally:
@@ -91,41 +68,17 @@ async def proxy(
             leaving.cancel()
             await asyncio.gather(passing, leaving, return_exceptions=True)
 
-    outcome = await invoker.run(function, attempt, f"{request.method} {request.rel_url.raw_path}")
-    if sent and not outcome.ok and request.transport is not None:
-        request.transport.close()  # or what is finished in good order here would look whole
-    return outcome, sent[0] if sent else None
+    outcome = await invoker.run(function, attempt, f"{request.method} {request.raw_path}")
+    if request.begun and not outcome.ok:
+        request.abort()  # or what is finished in good order here would look whole
+    return outcome
 
 
-async def _pass_on(invoker: Invoker, request: web.Request, invocation_id: str, sent: list[web.StreamResponse]) -> int:
-    """The handler's answer to the client, as it comes; `sent` gets it when it begins. Returns its status."""
-    async with await _connected(invoker, request, invocation_id) as response:
-        out = web.StreamResponse(status=response.status, reason=response.reason)
-        for name, value in response.headers.items():
-            if name.lower() not in HOP:
-                out.headers.add(name, value)
-        sent.append(out)
-        await out.prepare(request)
-        async for chunk in response.content.iter_any():
-            await out.write(chunk)
-        await out.write_eof()
-    return response.status
-
-
-async def _client_leaves(request: web.Request) -> None:
-    while not _is_gone(request):
-        await asyncio.sleep(CLIENT_LOOK_S)
-
-
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
-
-
-async def _connected(invoker: Invoker, request: web.Request, invocation_id: str) -> aiohttp.ClientResponse:
-    """Connection errors are tried again up to ten times, as long as no body has been read."""
-    url = URL(f"{invoker.handler_url}{request.raw_path}", encoded=True)
+async def _pass_on(invoker: Invoker, request: Request, invocation_id: str) -> int:
+    """The handler's answer to the client, as it comes. Returns its status."""
     own = {"x-azure-functions-hostversion", "x-azure-functions-invocationid", "x-ms-invocation-id"}
-    headers = [(k, v) for k, v in request.headers.items() if k.lower() not in HOP | own]
+    headers = [("Host", f"127.0.0.1:{invoker.handler.port}")]
+    headers += [(name, value) for name, value in request.headers if name.lower() not in HOP | own]
     headers += [
         ("X-Forwarded-For", request.remote or "127.0.0.1"),
         ("X-Forwarded-Host", request.host),
@@ -134,15 +87,39 @@ async def _connected(invoker: Invoker, request: web.Request, invocation_id: str)
         ("X-Azure-Functions-InvocationId", invocation_id),
         ("x-ms-invocation-id", invocation_id),
     ]
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=PROXY_IDLE_S)
+    if request.chunked:
+        headers.append(("Transfer-Encoding", "chunked"))
     for number in range(PROXY_TRIES + 1):
-        body = request.content.iter_any() if request.body_exists else None
         try:
-            return await invoker.session.request(
-                request.method, url, headers=headers, data=body, allow_redirects=False, timeout=timeout
-            )
-        except aiohttp.ClientConnectorError:
+            body = _passed_body(request)
+            async with invoker.client.request(
+                invoker.handler_address, request.method, request.target, headers, body
+            ) as response:
+                passed = [(name, value) for name, value in response.headers if name.lower() not in HOP]
+                await request.begin(response.status, response.reason, passed)
+                pieces = aiter(response.pieces())
+                while True:
+                    async with asyncio.timeout(PROXY_IDLE_S):
+                        piece = await anext(pieces, b"")
+                    if not piece:
+                        break
+                    await request.write(piece)
+                await request.end()
+                return response.status
+        except HandlerConnectError:
             if number == PROXY_TRIES:
                 raise
             await asyncio.sleep(min(PROXY_PAUSE_S * (number + 1), 0.25))
     raise AssertionError("unreachable")
+
+
+async def _passed_body(request: Request) -> AsyncIterator[bytes]:
+    async for piece in request.pieces():
+        yield b"%x\r\n%b\r\n" % (len(piece), piece) if request.chunked else piece
+    if request.chunked:
+        yield b"0\r\n\r\n"
+
+
+async def _client_leaves(request: Request) -> None:
+    while not request.is_gone:
+        await asyncio.sleep(CLIENT_LOOK_S)

@@ -8,21 +8,21 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
-from fastworker.devhost.admin import admin
-from fastworker.devhost.answers import HttpReply
-from fastworker.devhost.envelope import HttpRequest, TriggerData
+from fastworker.devhost.admin import admin, is_admin_path
 from fastworker.devhost.forwarding import forward, proxy
 from fastworker.devhost.functions import Function
 from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.webserver import Request, Response
+from fastworker.hostrules.answers import HttpReply
+from fastworker.hostrules.envelope import HttpRequest, TriggerData
+from fastworker.hostrules.principals import KeyUse
+from fastworker.hostrules.urls import BadTargetError, request_path
 from fastworker.routing import RouteError, RouteTable
 
 if TYPE_CHECKING:
     from fastworker.devhost.app import RunningApp
 
 BODY_LIMIT: Final = 104_857_600
-BARE: Final = "fastworker-no-content-type"
 HOME_PAGE: Final = """<!doctype html><title>Functions</title>
 <h1>Your functions are up and running</h1><p>The local host of fastworker; see the terminal for their addresses.</p>
 """
@@ -36,9 +36,9 @@ class Keys:
         self.master = secrets.token_urlsafe(24)
         self.function = secrets.token_urlsafe(24)
 
-    def level(self, request: web.Request) -> str | None:
-        """What the caller's key is good for: `admin`, `function` or nothing."""
-        key = (request.headers.get("x-functions-key") or request.query.get("code") or "").encode()
+    def level(self, request: Request) -> str | None:
+        """What the caller's key is good for: `admin`, `function` or nothing. A header counts before `?code=`."""
+        key = (request.header("x-functions-key") or request.query.get("code") or "").encode()
         if hmac.compare_digest(key, self.master.encode()):
             return "admin"
         return "function" if hmac.compare_digest(key, self.function.encode()) else None
@@ -63,6 +63,10 @@ class Router:
                         f"function at all of an app that has such a route)"
                     ) from None
 
+    @property
+    def has_prefix(self) -> bool:
+        return bool(self._prefix)
+
     def find(self, method: str, raw_path: str) -> tuple[Function, dict[str, str | None]] | None:
         return self._routes.find(method, raw_path)
 
@@ -71,99 +75,140 @@ class Router:
 
 
 class Front:
-    """One aiohttp application for all generations of the app: `app` is the one that runs, or None."""
+    """The handler of the web server, for all generations of the app: `app` is the one that runs, or None."""
 
-    def __init__(self, keys: Keys, cors: tuple[str, ...] = (), body_limit: int = BODY_LIMIT) -> None:
+    def __init__(self, keys: Keys, cors: tuple[str, ...] = ()) -> None:
         self.keys = keys
         self.cors = cors
         self.app: RunningApp | None = None
-        self.web = web.Application(client_max_size=body_limit)
-        self.web.router.add_route("*", "/{path:.*}", self._handle)
-        self.web.on_response_prepare.append(self._last_touches)
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        path = request.rel_url.raw_path
-        if request.method == "OPTIONS" and self._origin(request) and "Access-Control-Request-Method" in request.headers:
-            return web.Response(status=204)
-        if path.lower().startswith(("/admin/", "/runtime/webhooks/")):
+    async def handle(self, request: Request) -> Response | None:
+        """The answer to a request; None when it has been sent in pieces."""
+        response = await self._answer(request)
+        if response is not None and not request.begun:
+            self._last_touches(request, response)
+        return response
+
+    async def _answer(self, request: Request) -> Response | None:
+        if request.method == "OPTIONS" and self._is_preflight(request):
+            return Response(204)
+        try:
+            path = request_path(request.raw_path)
+        except BadTargetError:
+            request.keep_alive = False
+            return Response(400)
+        is_own = path.lower().startswith(("/admin/", "/runtime/webhooks/"))
+        if is_own and not (self.app and self._is_functions(self.app, request)):
             return await admin(self, request)
         if self.app is None or self.app.stopped:
-            return web.Response(status=503, text="Function host is not running.")
-        found = self.app.router.find(request.method, path)
+            return Response(503, text="Function host is not running.")
+        found = self.app.router.find(request.method, request.raw_path)
         if found is None:
             return self._no_route(path)
         function, params = found
         level = self.keys.level(request)
         if not self.keys.allow(function.auth_level, level):
-            return bare(web.Response(status=401))
+            return Response(401)
         if function.disabled and not (self.keys.enforced and level == "admin"):
-            return bare(web.Response(status=404))
+            return Response(404)
         return await self._run(self.app, function, params, request, level)
 
-    def _no_route(self, path: str) -> web.Response:
+    def _is_functions(self, app: "RunningApp", request: Request) -> bool:
+        """Below an empty prefix a function may take what the host's own paths leave over."""
+        return (
+            not app.router.has_prefix
+            and not is_admin_path(request.raw_path)
+            and (app.router.find(request.method, request.raw_path) is not None)
+        )
+
+    def _no_route(self, path: str) -> Response:
         if path != "/":
-            return bare(web.Response(status=404))
+            return Response(404)
         if self.app is not None and self.app.settings.is_true("AzureWebJobsDisableHomepage"):
-            return web.Response(status=204)
-        return web.Response(text=HOME_PAGE, content_type="text/html")
+            return Response(204)
+        return Response(text=HOME_PAGE, content_type="text/html; charset=utf-8")
 
     async def _run(
         self,
         app: "RunningApp",
         function: Function,
         params: dict[str, str | None],
-        request: web.Request,
+        request: Request,
         level: str | None,
-    ) -> web.StreamResponse:
+    ) -> Response | None:
         if function.http_only and app.host.shape == "proxy":
-            outcome, response = await proxy(app.invoker, function, request)
-            return response or bare(web.Response(status=502 if not outcome.ok else 500))
-        whole = await as_http_request(request, params, level if self.keys.enforced else None)
+            outcome = await proxy(app.invoker, function, request)
+            return None if request.begun else Response(502 if not outcome.ok else 500)
+        scheme = _scheme(app, request)
+        if scheme is None:
+            return Response(500)
+        whole = await as_http_request(
+            request,
+            params,
+            KeyUse(level) if level and self.keys.enforced else None,
+            scheme=scheme,
+            sees_principal=app.settings.is_true("WEBSITE_AUTH_ENABLED"),
+        )
         if function.http_only and app.host.shape in ("raw", "raw-by-name"):
-            outcome = await forward(app.invoker, function, whole, request.rel_url.raw_path)
+            outcome = await forward(app.invoker, function, whole, request.raw_path)
         else:
-            why = f"{request.method} {request.rel_url.raw_path}"
-            outcome = await app.invoker.invoke(function, TriggerData(whole), why)
+            outcome = await app.invoker.invoke(function, TriggerData(whole), f"{request.method} {request.raw_path}")
         return as_response(outcome.reply or HttpReply(204))
 
-    def _origin(self, request: web.Request) -> str | None:
-        origin = request.headers.get("Origin")
+    def _is_preflight(self, request: Request) -> bool:
+        """Core Tools answers preflights by its list of origins, and the host itself on Linux Consumption."""
+        if not request.header("Access-Control-Request-Method"):
+            return False
+        in_container = self.app is not None and self.app.settings.get("CONTAINER_NAME")
+        return bool(self._origin(request) or (in_container and request.header("Origin")))
+
+    def _origin(self, request: Request) -> str | None:
+        origin = request.header("Origin")
         if origin and ("*" in self.cors or origin in self.cors):
             return "*" if "*" in self.cors else origin
         return None
 
-    async def _last_touches(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Headers that aiohttp adds by itself, and those of CORS."""
-        if BARE in response.headers:
-            del response.headers[BARE]
-            response.headers.popall("Content-Type", None)
+    def _last_touches(self, request: Request, response: Response) -> None:
+        """Headers of CORS, and those of Application Insights."""
+        if self.app is not None and self.app.invoker.circumstances.insights:
+            response.headers.append(("Request-Context", "appId="))
         origin = self._origin(request)
         if origin:
-            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers.append(("Access-Control-Allow-Origin", origin))
             for header in ("Method", "Headers"):
-                asked = request.headers.get(f"Access-Control-Request-{header}")
+                asked = request.header(f"Access-Control-Request-{header}")
                 if asked:
-                    response.headers[f"Access-Control-Allow-{header.rstrip('s')}s"] = asked
+                    response.headers.append((f"Access-Control-Allow-{header.rstrip('s')}s", asked))
 
 
-async def as_http_request(request: web.Request, params: dict[str, str | None], level: str | None) -> HttpRequest:
+def _scheme(app: "RunningApp", request: Request) -> str | None:
+    """`X-Forwarded-Proto` counts on Linux Consumption only; None for one that the host answers with 500."""
+    forwarded = request.header("X-Forwarded-Proto") if app.settings.get("CONTAINER_NAME") else ""
+    if forwarded and not forwarded.isalpha():
+        return None
+    return forwarded.lower() or request.scheme
+
+
+async def as_http_request(
+    request: Request,
+    params: dict[str, str | None],
+    key: KeyUse | None,
+    *,
+    scheme: str = "http",
+    sees_principal: bool = False,
+) -> HttpRequest:
     """A body counts only if the client gave its length (protocol 2.4, 3.1)."""
-    length = request.headers.get("Content-Length", "0")
-    body = await request.read() if length.isdigit() and int(length) > 0 else None
-    url = f"{request.scheme}://{request.host}{request.raw_path}"
-    headers = tuple((name, value) for name, value in request.headers.items())
-    return HttpRequest(request.method, url, headers, params, body, level)
+    body = await request.read() if request.content_length and not request.chunked else None
+    url = f"{scheme}://{request.host}{request.target}"
+    return HttpRequest(request.method, url, tuple(request.headers), params, body, key, sees_principal)
 
 
-def as_response(reply: HttpReply) -> web.Response:
-    response = web.Response(status=reply.status, reason=reply.reason, body=reply.body)
-    for name, value in reply.headers:
-        response.headers.add(name, value)
-    return response if any(name.lower() == "content-type" for name, _ in reply.headers) else bare(response)
-
-
-def bare(response: web.Response) -> web.Response:
-    """Without the content type that aiohttp would make up."""
-    response.headers.popall("Content-Type", None)
-    response.headers[BARE] = "1"
-    return response
+def as_response(reply: HttpReply) -> Response:
+    return Response(
+        reply.status,
+        body=reply.body,
+        headers=reply.headers,
+        reason=reply.reason,
+        chunked=reply.chunked,
+        breaks=reply.breaks,
+    )

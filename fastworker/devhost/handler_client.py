@@ -139,6 +139,7 @@ class HandlerClient:
         for number in range(1, tries + 1):
             connection = await self._connection(address)
             sending = asyncio.create_task(_send(connection, head.encode("latin-1", "replace"), body, expect_wait_s))
+            sending.add_done_callback(lambda task: task.cancelled() or task.exception())  # an answer tells more
             try:
                 response = await _read_head(connection, method)
             except _EndedError:
@@ -176,7 +177,9 @@ class HandlerClient:
         try:
             reader, writer = await asyncio.open_connection(*address, limit=MAX_HEAD_BYTES)
         except OSError as error:
-            raise HandlerConnectError(f"cannot connect to {address[0]}:{address[1]}: {error.strerror or error}") from None
+            raise HandlerConnectError(
+                f"cannot connect to {address[0]}:{address[1]}: {error.strerror or error}"
+            ) from None
         return _Connection(address, reader, writer)
 
 
@@ -243,7 +246,7 @@ def _field(line: bytes) -> tuple[str, str]:
 
 
 async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while size := int((await reader.readline()).partition(b";")[0].strip() or b"x", 16):
+    while size := await _chunk_size(reader):
         while size:
             piece = await reader.read(min(size, PIECE))
             if not piece:
@@ -253,3 +256,13 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         await reader.readline()
     while (await reader.readline()) not in (b"\r\n", b"\n", b""):
         pass
+
+
+async def _chunk_size(reader: asyncio.StreamReader) -> int:
+    line = await reader.readline()
+    if not line:
+        raise HandlerError("the response ended prematurely")
+    size = line.partition(b";")[0].strip()
+    if not re.fullmatch(rb"[0-9a-fA-F]{1,15}", size):
+        raise HandlerError(f"the answer has a bad chunk size: {line[:40]!r}")
+    return int(size, 16)

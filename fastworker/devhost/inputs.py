@@ -5,10 +5,10 @@ Used by invocations.py. Rule: a blob or entity that does not exist is null, ever
 
 from typing import Any
 
-from fastworker.devhost.envelope import BindingData
 from fastworker.devhost.expressions import resolve
 from fastworker.devhost.functions import Binding
 from fastworker.devhost.storage import Accounts
+from fastworker.hostrules.envelope import BindingData
 
 
 async def read_input(binding: Binding, data: BindingData, accounts: Accounts) -> Any:

@@ -5,38 +5,51 @@ Rule: every call to the handler goes through here, and whatever happens, there i
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-
-from fastworker.devhost import HOST_VERSION, USER_AGENT
-from fastworker.devhost.answers import (
+from fastworker.devhost import HOST_VERSION
+from fastworker.devhost.console import REMIND_AFTER_S, Console, shortened
+from fastworker.devhost.expressions import ExpressionError
+from fastworker.devhost.functions import Binding, Function
+from fastworker.devhost.handler_client import HandlerClient, HandlerConnectError, HandlerError, HandlerResponse
+from fastworker.devhost.hostjson import HostJson
+from fastworker.devhost.inputs import read_input
+from fastworker.devhost.outputs import OutputWriter, Written
+from fastworker.devhost.process import HandlerProcess, HandlerState
+from fastworker.devhost.storage import Accounts, StorageError
+from fastworker.hostrules.answers import (
     FAILED,
     Answer,
     AnswerError,
     HttpReply,
     NothingError,
     accept,
+    check_named_outputs,
     http_reply,
     output_values,
+    redirect,
 )
-from fastworker.devhost.console import REMIND_AFTER_S, Console, shortened
-from fastworker.devhost.envelope import BindingData, TriggerData, binding_data, build_envelope
-from fastworker.devhost.expressions import ExpressionError
-from fastworker.devhost.functions import Binding, Function
-from fastworker.devhost.hostjson import HostJson
-from fastworker.devhost.inputs import read_input
-from fastworker.devhost.outputs import OutputWriter, Written
-from fastworker.devhost.process import HandlerProcess, HandlerState
-from fastworker.devhost.storage import Accounts, StorageError
+from fastworker.hostrules.envelope import (
+    BindingData,
+    EnvelopeError,
+    TriggerData,
+    binding_data,
+    build_envelope,
+    envelope_headers,
+    trace_headers,
+)
+from fastworker.hostrules.envelope import in_chunks as in_pieces
+from fastworker.hostrules.principals import PrincipalError
 
 KILL_GRACE_S: Final = 2.0
-CLIENT_EXTRA_S: Final = 60.0
-IDLE_CONNECTION_S: Final = 60.0
+BODY_HEADERS: Final = frozenset({"transfer-encoding", "content-type", "content-length"})
 
 
 class InvocationError(Exception):
@@ -65,6 +78,17 @@ class Outcome:
         return self.error is None
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What the host's environment changes of its requests: Core Tools, Application Insights, its time zone."""
+
+    core_tools: bool = False
+    insights: bool = False
+    zone: tzinfo = UTC
+
+
+CLOUD_LIKE: Final = Circumstances()
+
 # One call of the handler: the invocation id and the binding data in, a filled outcome out.
 Attempt = Callable[[str, Mapping[str, Any] | None], Awaitable[Outcome]]
 
@@ -73,7 +97,13 @@ class Invoker:
     """Runs invocations against one handler process."""
 
     def __init__(
-        self, host: HostJson, handler: HandlerProcess, accounts: Accounts, writer: OutputWriter, console: Console
+        self,
+        host: HostJson,
+        handler: HandlerProcess,
+        accounts: Accounts,
+        writer: OutputWriter,
+        console: Console,
+        circumstances: Circumstances = CLOUD_LIKE,
     ) -> None:
         self.host = host
         self.handler = handler
@@ -81,23 +111,17 @@ class Invoker:
         self._accounts = accounts
         self._writer = writer
         self._kills: set[asyncio.Task[None]] = set()
-        limit = host.function_timeout_s
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None if limit is None else limit + CLIENT_EXTRA_S),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            auto_decompress=False,
-        )
+        self.client = HandlerClient()
+        self.circumstances = circumstances
 
     async def close(self) -> None:
         for task in self._kills:
             task.cancel()
-        await self.session.close()
+        await self.client.close()
 
     @property
-    def handler_url(self) -> str:
-        return f"http://127.0.0.1:{self.handler.port}"
+    def handler_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.handler.port
 
     async def invoke(self, function: Function, trigger: TriggerData, why: str) -> Outcome:
         """Runs a function by envelope, with its retry policy."""
@@ -111,8 +135,8 @@ class Invoker:
         """Sends an envelope as it is given, e.g. one of the documentation's for a service that is not here."""
 
         async def attempt(invocation_id: str, _: Mapping[str, Any] | None) -> Outcome:
-            answer = await self._post(function, body, invocation_id)
-            return await self._finish(function, answer, BindingData(), invocation_id)
+            answer = await self._post(function, body, invocation_id, TriggerData(None))
+            return await self._finish(function, answer, BindingData(), invocation_id, TriggerData(None))
 
         return await self.run(function, attempt, why)
 
@@ -143,28 +167,31 @@ class Invoker:
             if not await self.handler.wait_ready():
                 raise InvocationError("the handler is not running")
             outcome = await self._in_time(function, attempt(invocation_id, retry))
-        except (InvocationError, AnswerError, ExpressionError, StorageError) as error:
+        except AnswerError as error:
+            reply = FAILED if not error.too_late else replace(FAILED, reason=error.reason)
+            outcome = Outcome(function.name, invocation_id, str(error), reply)
+        except (InvocationError, ExpressionError, StorageError, EnvelopeError, PrincipalError) as error:
             outcome = Outcome(function.name, invocation_id, str(error), FAILED)
-        except aiohttp.ClientError as error:
+        except HandlerError as error:
             outcome = Outcome(function.name, invocation_id, self._connection_failed(error), FAILED)
         outcome.duration_s = time.monotonic() - began
         self._show(outcome)
         return outcome
 
     async def _in_time(self, function: Function, work: Awaitable[Outcome]) -> Outcome:
+        """Of an invocation that overruns the log tells at once, and its client when the handler is killed (5.1)."""
         limit = self.host.function_timeout_s
         try:
             async with self.console.reminding(function.name, self._still_waiting()), asyncio.timeout(limit):
                 return await work
         except TimeoutError:
             why = f"{function.name} overran functionTimeout ({limit:g} s)"
+            self.console.warn(f"{why}; the handler is killed in {KILL_GRACE_S:g} s, and every other invocation with it")
             task = asyncio.create_task(self._kill_later(why))
             self._kills.add(task)
             task.add_done_callback(self._kills.discard)
-            raise OverrunError(
-                f"functionTimeout ({limit:g} s) is over; the handler is killed in {KILL_GRACE_S:g} s, and every other "
-                f"invocation with it"
-            ) from None
+            await asyncio.shield(task)
+            raise OverrunError(f"functionTimeout ({limit:g} s) was over") from None
 
     def _still_waiting(self) -> str:
         limit = self.host.function_timeout_s
@@ -177,26 +204,25 @@ class Invoker:
         if self.handler.pid == pid:
             await self.handler.kill_for_timeout(why)
 
-    def _connection_failed(self, error: aiohttp.ClientError) -> str:
-        text = str(error) or type(error).__name__
-        if isinstance(error, aiohttp.ClientPayloadError):
-            return "the handler's answer broke off before its end"
-        if isinstance(error, aiohttp.ClientResponseError):
-            return f"the handler's answer is no HTTP: {shortened(error.message or text)}"
-        return f"no answer from the handler at 127.0.0.1:{self.handler.port}: {shortened(text)}"
+    def _connection_failed(self, error: HandlerError) -> str:
+        text = shortened(str(error))
+        if isinstance(error, HandlerConnectError):
+            return f"no answer from the handler at 127.0.0.1:{self.handler.port}: {text}"
+        return f"no valid answer from the handler: {text}"
 
     # ---- the envelope call ----
 
     async def _by_envelope(
         self, function: Function, trigger: TriggerData, invocation_id: str, retry: Mapping[str, Any] | None
     ) -> Outcome:
-        data = binding_data(function.name, trigger)
+        system = {"MethodName": function.name, "UtcNow": utc_now(), "RandGuid": str(uuid.uuid4())}
+        data = binding_data(trigger, system, trigger_name=function.trigger.name, zone=self.circumstances.zone)
         inputs = {function.trigger.name: trigger.value}
         for binding in function.inputs:
             if not binding.is_trigger:
                 inputs[binding.name] = await self._input(binding, data)
-        answer = await self._post(function, build_envelope(inputs, data, retry), invocation_id)
-        return await self._finish(function, answer, data, invocation_id)
+        answer = await self._post(function, build_envelope(inputs, data, retry), invocation_id, trigger)
+        return await self._finish(function, answer, data, invocation_id, trigger)
 
     async def _input(self, binding: Binding, data: BindingData) -> Any:
         try:
@@ -207,46 +233,100 @@ class Invoker:
             what = f"{type(error).__name__}: {shortened(error)}"
             raise InvocationError(f"input {binding.name!r} cannot be read: {what}") from error
 
-    async def _post(self, function: Function, body: bytes, invocation_id: str) -> Answer:
-        async with self.session.post(
-            f"{self.handler_url}/{function.name}",
-            data=body,
-            headers={
-                "X-Azure-Functions-HostVersion": HOST_VERSION,
-                "X-Azure-Functions-InvocationId": invocation_id,
-                "User-Agent": USER_AGENT,
-                "Content-Type": "application/json; charset=utf-8",
-                "traceparent": f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00",
-            },
-            chunked=True,
-            allow_redirects=self.host.follows_redirects,
-        ) as response:
+    async def _post(self, function: Function, body: bytes, invocation_id: str, trigger: TriggerData) -> Answer:
+        by_length = self.circumstances.core_tools
+        trace: list[tuple[str, str]] = []
+        if self.circumstances.insights:
+            client = trigger.request.headers if trigger.request else ()
+            trace = trace_headers(client, uuid.uuid4().hex, uuid.uuid4().hex[:16])
+        headers = envelope_headers(HOST_VERSION, invocation_id, len(body) if by_length else None, trace)
+        async with self.following("POST", f"/{function.name}", headers, body, in_chunks=not by_length) as response:
             content = await response.read()
-            try:
-                return accept(response.status, response.headers.get("Content-Type", ""), content)
-            except NothingError as nothing:
-                limit = self.host.function_timeout_s
-                self.console.warn(
-                    f"{function.name}: {nothing}: the host waits for more until functionTimeout "
-                    f"({'never' if limit is None else f'{limit:g} s'}), then kills the handler; answer {{}} instead"
-                )
-                await asyncio.Event().wait()
-                raise AssertionError("unreachable") from None
+        try:
+            return accept(response.status, response.header("content-type"), content, self.circumstances.zone)
+        except NothingError as nothing:
+            limit = self.host.function_timeout_s
+            self.console.warn(
+                f"{function.name}: {nothing}: the host waits for more until functionTimeout "
+                f"({'never' if limit is None else f'{limit:g} s'}), then kills the handler; answer {{}} instead"
+            )
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable") from None
 
-    async def _finish(self, function: Function, answer: Answer, data: BindingData, invocation_id: str) -> Outcome:
+    @contextlib.asynccontextmanager
+    async def following(
+        self,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        *,
+        in_chunks: bool = False,
+        tries: int = 1,
+        expect_wait_s: float = 0.0,
+    ) -> AsyncIterator[HandlerResponse]:
+        """The handler's answer, its redirects followed where the host does that (protocol 1.7)."""
+        address, followed = self.handler_address, 0
+        has_host = any(name.lower() == "host" for name, _ in headers)
+        while True:
+            sent = headers if has_host else [("Host", f"{address[0]}:{address[1]}"), *headers]
+            framed = in_pieces(body) if in_chunks and method == "POST" else body
+            async with self.client.request(
+                address, method, target, sent, framed, tries=1 if body else tries, expect_wait_s=expect_wait_s
+            ) as response:
+                to = None
+                if self.host.follows_redirects:
+                    to = redirect(response.status, response.header("location"), followed)
+                if to is None:
+                    yield response
+                    return
+                await response.read()
+            followed += 1
+            address, target = _next(address, target, to.location)
+            if not to.keeps_body and (method == "POST" or response.status == 303):
+                method, body, in_chunks = "HEAD" if method == "HEAD" else "GET", b"", False
+                headers = [(name, value) for name, value in headers if name.lower() not in BODY_HEADERS]
+
+    async def _finish(
+        self, function: Function, answer: Answer, data: BindingData, invocation_id: str, trigger: TriggerData
+    ) -> Outcome:
+        """Logs, outputs, the response. One output that fails stops no other, but empties the blobs (protocol 4.6)."""
         outcome = Outcome(function.name, invocation_id, logs=answer.logs, return_value=answer.return_value)
         for line in answer.logs:
             self.console.log(function.name, line)
-        values = output_values(function, answer)
         self._warn_of_unknown(function, answer)
-        for binding in function.outputs:
-            if binding.name in values:
+        check_named_outputs(function.outputs, answer)
+        values = output_values(function.outputs, answer)
+        failed: AnswerError | None = None
+        for binding in (b for b in function.outputs if b.name in values):
+            try:
                 for item in await self._writer.write(binding, values[binding.name], data):
                     outcome.written.append(item)
                     self.console.output(function.name, str(item))
+            except AnswerError as error:
+                failed = failed or error
+        if failed is not None:
+            for binding in (b for b in function.outputs if b.name in values):
+                if await self._writer.empty(binding, data):
+                    self.console.warn(
+                        f"{function.name}: the blob of output {binding.name!r} is left empty, as in Azure"
+                    )
+            raise failed
         if function.is_http:
-            outcome.reply = http_reply(function, answer)
+            outcome.reply = self._reply(function, answer, trigger)
         return outcome
+
+    def _reply(self, function: Function, answer: Answer, trigger: TriggerData) -> HttpReply:
+        accepted = trigger.request.header("accept") if trigger.request else ""
+        try:
+            return http_reply(function.outputs, answer, accepted)
+        except AnswerError as error:
+            if not error.too_late:
+                raise
+            self.console.warn(
+                f"{function.name}: {error}; the client gets 500, although the host counts the invocation as succeeded"
+            )
+            return FAILED
 
     def _warn_of_unknown(self, function: Function, answer: Answer) -> None:
         names = {binding.name for binding in function.outputs}
@@ -261,3 +341,15 @@ class Invoker:
             return
         status = f", {outcome.reply.status}" if outcome.reply else ""
         self.console.succeeded(outcome.function, outcome.invocation_id, outcome.duration_s, status)
+
+
+def _next(address: tuple[str, int], target: str, location: str) -> tuple[tuple[str, int], str]:
+    """Where a redirect leads: host and port, and the path with its query."""
+    parts = urlsplit(urljoin(f"http://{address[0]}:{address[1]}{target}", location))
+    query = f"?{parts.query}" if parts.query else ""
+    return (parts.hostname or address[0], parts.port or 80), f"{parts.path or '/'}{query}"
+
+
+def utc_now() -> str:
+    """Now, as the host writes it into `sys`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"

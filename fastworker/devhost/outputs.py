@@ -1,21 +1,21 @@
 """Output bindings: what an accepted answer writes to queues, blobs and tables; others are recorded and shown.
 
-Used by invocations.py. Rule: what is written follows written.py; an output that fails fails the invocation, although
-others may have been written before it (protocol 4.6).
+Used by invocations.py. Rule: what is written follows hostrules/output_values.py; an output that fails fails the
+invocation, although others are written (protocol 4.6).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastworker.devhost import written
-from fastworker.devhost.answers import AnswerError
 from fastworker.devhost.console import shortened
-from fastworker.devhost.envelope import BindingData
 from fastworker.devhost.expressions import ExpressionError, resolve
 from fastworker.devhost.functions import RETURN, Binding
-from fastworker.devhost.netvalues import compact
 from fastworker.devhost.storage import Accounts
+from fastworker.hostrules import output_values
+from fastworker.hostrules.answers import AnswerError
+from fastworker.hostrules.dotnet_values import write_json
+from fastworker.hostrules.envelope import BindingData
 
 OBJECT_TYPES = ("cosmosdb", "eventgrid", "sql", "mysql")
 
@@ -29,7 +29,7 @@ class Written:
     value: Any
 
     def __str__(self) -> str:
-        shown = self.value if isinstance(self.value, bytes | str) else compact(self.value)
+        shown = self.value if isinstance(self.value, bytes | str) else write_json(self.value)
         return f"{self.target}: {shortened(shown)}"
 
 
@@ -55,21 +55,33 @@ class OutputWriter:
         except Exception as error:  # the SDKs raise what they like: any failure to write fails the invocation
             raise AnswerError(f"{place}: cannot be written: {type(error).__name__}: {error}") from error
         if binding.key in OBJECT_TYPES:
-            return [Written(binding.name, _elsewhere(binding), item) for item in written.objects(place, value)]
-        return [Written(binding.name, _elsewhere(binding), item) for item in written.messages(place, value)]
+            return [Written(binding.name, _elsewhere(binding), item) for item in output_values.objects(place, value)]
+        return [Written(binding.name, _elsewhere(binding), item) for item in output_values.messages(place, value)]
+
+    async def empty(self, binding: Binding, data: BindingData) -> bool:
+        """Leaves the blob of an output empty, because an output of the same answer has failed. False for others."""
+        if binding.key != "blob":
+            return False
+        try:
+            container, _, name = resolve(binding.text("path"), data).partition("/")
+            await self._accounts.open(binding.connection).write_blob(container, name, b"")
+        except Exception:  # the failure that led here is the one to tell
+            return False
+        self._on_write(binding.connection, f"blob {container}")
+        return True
 
     async def _queue(self, place: str, binding: Binding, value: Any, data: BindingData) -> list[Written]:
         queue = resolve(binding.text("queueName"), data)
         account = self._accounts.open(binding.connection)
         found = []
-        for message in written.messages(place, value):
+        for message in output_values.messages(place, value):
             await account.put_message(queue, message)
             found.append(Written(binding.name, f"queue {queue}", message))
             self._on_write(binding.connection, f"queue {queue}")
         return found
 
     async def _blob(self, place: str, binding: Binding, value: Any, data: BindingData) -> list[Written]:
-        content = written.blob(place, value)
+        content = output_values.blob(place, value)
         if content is None:
             return []
         path = resolve(binding.text("path"), data)
@@ -84,14 +96,14 @@ class OutputWriter:
         table = resolve(binding.text("tableName"), data)
         account = self._accounts.open(binding.connection)
         found = []
-        for item in written.objects(place, value):
+        for item in output_values.objects(place, value):
             entity = dict(item)
             for member, name in (("PartitionKey", "partitionKey"), ("RowKey", "rowKey")):
                 default = binding.text(name)
                 if member not in entity and default:
                     entity[member] = resolve(default, data)
                 if member not in entity:
-                    raise AnswerError(f"{place}: an entity needs a {member}: {compact(item)}")
+                    raise AnswerError(f"{place}: an entity needs a {member}: {write_json(item)}")
             await account.insert_entity(table, entity)
             found.append(Written(binding.name, f"table {table}", entity))
         return found

@@ -20,13 +20,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-import aiohttp
-
 from fastworker.devhost.arguments import Command, build_command, split_arguments
 from fastworker.devhost.console import Console
+from fastworker.devhost.handler_client import HandlerClient, HandlerConnectError, HandlerError
 from fastworker.devhost.hostjson import HostJson
 
-PING_WITHOUT: Final = ("User-Agent", "Accept", "Accept-Encoding")
 PING_EVERY_S: Final = 0.025
 RESTARTS: Final = 3
 RESTART_WINDOW_S: Final = 30 * 60.0
@@ -107,8 +105,7 @@ class HandlerProcess:
     async def ping(self) -> None:
         """`GET /` once more, as for the platform's health check; whatever comes back is ignored (protocol 1.5)."""
         if self.state is HandlerState.READY:
-            async with aiohttp.ClientSession(skip_auto_headers=PING_WITHOUT) as session:
-                await self._answers(session)
+            await self._answers()
 
     async def kill_for_timeout(self, why: str) -> None:
         """An invocation overran functionTimeout: the process goes, and comes back uncounted (protocol 5.1)."""
@@ -201,38 +198,38 @@ class HandlerProcess:
         """`GET /` until anything answers; only the pauses count (protocol 1.5)."""
         attempts = max(int(self._host.init_timeout_s / PING_EVERY_S + 0.5), 1)
         began = time.monotonic()
-        async with aiohttp.ClientSession(
-            skip_auto_headers=PING_WITHOUT, timeout=aiohttp.ClientTimeout(total=None)
-        ) as session:
-            for _ in range(attempts):
-                if await self._answers(session):
-                    break
-                await asyncio.sleep(PING_EVERY_S)
-            else:
-                self._expected_end = "start-up"
-                self._console.error(
-                    f"the handler did not listen on 127.0.0.1:{self.port} within initializationTimeout "
-                    f"({self._host.init_timeout_s:g} s); it must take its port from FUNCTIONS_CUSTOMHANDLER_PORT"
-                )
-                await self._kill()
-                return
+        for _ in range(attempts):
+            if await self._answers():
+                break
+            await asyncio.sleep(PING_EVERY_S)
+        else:
+            self._expected_end = "start-up"
+            self._console.error(
+                f"the handler did not listen on 127.0.0.1:{self.port} within initializationTimeout "
+                f"({self._host.init_timeout_s:g} s); it must take its port from FUNCTIONS_CUSTOMHANDLER_PORT"
+            )
+            await self._kill()
+            return
         if process.returncode is None:
             self.state = HandlerState.READY
             self._ready.set()
             self._console.good(f"handler ready after {time.monotonic() - began:.1f} s (pid {process.pid})")
 
-    async def _answers(self, session: aiohttp.ClientSession) -> bool:
-        url = f"http://127.0.0.1:{self.port}/"
+    async def _answers(self) -> bool:
+        address = ("127.0.0.1", self.port)
+        client = HandlerClient()
         try:
             async with (
                 self._console.reminding("host", SILENT),
-                session.get(url, allow_redirects=self._host.follows_redirects),
+                client.request(address, "GET", "/", [("Host", f"{address[0]}:{address[1]}")]),
             ):
                 return True
-        except aiohttp.ClientOSError:
+        except HandlerConnectError:
             return False  # a socket error: nobody listens yet
-        except aiohttp.ClientError:
-            return True  # garbage counts as an answer
+        except HandlerError:
+            return True  # garbage counts as an answer, and so does the end of the connection
+        finally:
+            await client.close()
 
     # ---- after its end ----
 

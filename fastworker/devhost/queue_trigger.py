@@ -10,11 +10,11 @@ import random
 from typing import Any, Final
 
 from fastworker.devhost.console import Console, shortened
-from fastworker.devhost.envelope import TriggerData
 from fastworker.devhost.functions import Function
 from fastworker.devhost.hostjson import QueueOptions
 from fastworker.devhost.invocations import Invoker
 from fastworker.devhost.storage import Account, Message
+from fastworker.hostrules.envelope import TriggerData
 
 POLL_S: Final = 0.1
 # A message in work is hidden for this long, and again before that is over.

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from fastworker.devhost.app import RunningApp, read_app
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.azurite import Azurite
@@ -25,6 +23,7 @@ from fastworker.devhost.console import Console, shortened
 from fastworker.devhost.front import BODY_LIMIT, Front, Keys
 from fastworker.devhost.ports import owner_of_port
 from fastworker.devhost.watch import snapshot, wait_for_change
+from fastworker.devhost.webserver import WebServer
 from fastworker.errors import FastworkerError, PortInUseError
 
 DEFAULT_PORT = 7071
@@ -64,11 +63,8 @@ class Session:
         listener = listen(options.address, port)
         port = listener.getsockname()[1]
         limit = settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or ""
-        front = Front(Keys(options.auth), settings.cors, int(limit) if limit.isdigit() else BODY_LIMIT)
-        # Bodies reach the handler as the client sent them, compressed ones too.
-        runner = web.AppRunner(
-            front.web, access_log=None, handle_signals=False, shutdown_timeout=0, auto_decompress=False
-        )
+        front = Front(Keys(options.auth), settings.cors)
+        server = WebServer(front.handle, int(limit) if limit.isdigit() else BODY_LIMIT, self._console.warn)
         base_url = f"http://{options.address}:{port}"
         logging.basicConfig(handlers=[_ToConsole(self._console)], level=logging.WARNING)
         self._watch_signals()
@@ -76,9 +72,8 @@ class Session:
             stack.callback(listener.close)
             if options.azurite:
                 await stack.enter_async_context(Azurite(options.root / ".fastworker" / "azurite", self._console))
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listener).start()
+            stack.push_async_callback(server.close)
+            await server.start(listener)
             stack.callback(self._announce(base_url, front.keys))
             first = True
             while not self._over.is_set():

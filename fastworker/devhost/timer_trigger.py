@@ -12,11 +12,11 @@ from cronsim import CronSim, CronSimError
 
 from fastworker.devhost.appsettings import AppSettings
 from fastworker.devhost.console import Console
-from fastworker.devhost.envelope import TriggerData
 from fastworker.devhost.functions import Function
 from fastworker.devhost.invocations import Invoker
 from fastworker.devhost.jsonfile import TIME_SPAN, ConfigError
 from fastworker.devhost.state import TimerStatus, TriggerState
+from fastworker.hostrules.envelope import TriggerData
 
 NEVER: Final = "0001-01-01T00:00:00"
 # The SDK turns the monitor off for timers that run more often.

@@ -355,7 +355,8 @@ async def _read_request(connection: _Connection, body_limit: int) -> Request | N
     match = REQUEST_LINE.fullmatch(line.rstrip(b"\r\n"))
     if match is None:
         raise RequestError(505 if re.fullmatch(rb"\S+ \S+ HTTP/[0-9.]+", line.rstrip(b"\r\n")) else 400)
-    headers, size = [], 0
+    headers: Headers = []
+    size = 0
     while (field := await _line(reader, MAX_HEADER_BYTES, 431)) not in (b"\r\n", b"\n"):
         size += len(field)
         if not field:

@@ -46,12 +46,13 @@ class AnswerError(Exception):
     """The answer makes the invocation fail; the message tells the handler's author why.
 
     `too_late` is one that comes when outputs are written already and the invocation counts as succeeded: only the
-    client sees it, as a 500.
+    client sees it, as a 500 with `reason`.
     """
 
-    def __init__(self, message: str, *, too_late: bool = False) -> None:
+    def __init__(self, message: str, *, too_late: bool = False, reason: str | None = None) -> None:
         super().__init__(message)
         self.too_late = too_late
+        self.reason = reason
 
 
 class NothingError(Exception):

@@ -4,6 +4,7 @@ Used by the local host, by `invoke` and by TestClient. Rule: pure; the clock and
 """
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -18,6 +19,7 @@ from fastworker.hostrules.urls import envelope_url, joined_query, last_query
 CONTENT_TYPE: Final = "application/json; charset=utf-8"
 # The host writes its body in pieces of at most this many bytes.
 CHUNK_BYTES: Final = 1024
+TRACEPARENT: Final = re.compile("00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 BINARY_TYPES: Final = ("application/octet-stream", "multipart/")
 
 
@@ -201,16 +203,35 @@ def _object(members: Mapping[str, str]) -> str:
     return "{" + ",".join(f"{json_string(name)}:{text}" for name, text in members.items()) + "}"
 
 
-def envelope_headers(version: str, invocation_id: str, length: int | None = None) -> list[tuple[str, str]]:
-    """The headers behind `Host`, in the host's order. `length` is given under Core Tools only: else it is chunked."""
+def envelope_headers(
+    version: str, invocation_id: str, length: int | None = None, trace: Iterable[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
+    """The headers behind `Host`, in the host's order. `length` is given under Core Tools only: else it is chunked.
+
+    `trace` is what `trace_headers` gives where Application Insights is configured; without it there is none.
+    """
     headers = [
         ("X-Azure-Functions-HostVersion", version),
         ("X-Azure-Functions-InvocationId", invocation_id),
         ("User-Agent", f"Azure-Functions-Host/{version}"),
     ]
     if length is None:
-        return [*headers, ("Transfer-Encoding", "chunked"), ("Content-Type", CONTENT_TYPE)]
-    return [*headers, ("Content-Type", CONTENT_TYPE), ("Content-Length", str(length))]
+        return [*headers, ("Transfer-Encoding", "chunked"), *trace, ("Content-Type", CONTENT_TYPE)]
+    return [*headers, *trace, ("Content-Type", CONTENT_TYPE), ("Content-Length", str(length))]
+
+
+def trace_headers(client: Iterable[tuple[str, str]], trace_id: str, span_id: str) -> list[tuple[str, str]]:
+    """What .NET adds with Application Insights: a span of its own, in the client's trace if there is one."""
+    headers = list(client)
+    match = TRACEPARENT.fullmatch(header_value(headers, "traceparent").strip())
+    trace, flags = (match[1], match[2]) if match else (trace_id, "00")
+    found = [("traceparent", f"00-{trace}-{span_id}-{flags}")]
+    if match and header_value(headers, "tracestate"):
+        found.append(("tracestate", header_value(headers, "tracestate")))
+    pairs = [part.partition("=") for part in header_value(headers, "baggage").split(",") if "=" in part]
+    if pairs:
+        found.append(("baggage", ", ".join(f"{name.strip()} = {value.strip()}" for name, _, value in pairs)))
+    return found
 
 
 def in_chunks(body: bytes) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,11 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aiohttp import web
-
 from fastworker.devhost.app import RunningApp, read_app
 from fastworker.devhost.console import Console
-from fastworker.devhost.front import Front, Keys
+from fastworker.devhost.front import BODY_LIMIT, Front, Keys
+from fastworker.devhost.webserver import WebServer
 from tests.harness import wait_for
 
 HTTP_IN = {"type": "httpTrigger", "direction": "in", "name": "req", "authLevel": "anonymous"}
@@ -185,20 +185,17 @@ class LocalHost:
         try:
             files = read_app(self._root, self._environ, self._max_poll_s)
             front = Front(self.keys, files.settings.cors)
-            runner = web.AppRunner(
-                front.web, access_log=None, handle_signals=False, shutdown_timeout=0, auto_decompress=False
-            )
-            await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            self.port = int(runner.addresses[0][1])
+            server = WebServer(front.handle, BODY_LIMIT, self.console.warn)
+            listener = socket.create_server(("127.0.0.1", 0))
+            self.port = int(listener.getsockname()[1])
+            await server.start(listener)
             self.url = f"http://127.0.0.1:{self.port}"
             self.app = front.app = RunningApp(files, self.console, self.url, self.stops.append)
             await self.app.start()
             self._ready.set()
             await self._over.wait()
             await self.app.stop()
-            await runner.cleanup()
+            await server.close()
         except BaseException as error:  # for the test's thread to raise
             self._error = error
         finally:

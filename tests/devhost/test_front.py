@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -142,13 +143,13 @@ def test_event_grid_webhook_delivers_events(tmp_path: Path) -> None:
     trigger = {"type": "eventGridTrigger", "direction": "in", "name": "event"}
     event = {"id": "e-1", "eventType": "T", "eventTime": "2026-01-02T10:00:00.5Z", "data": {"n": 1}}
     with scripted(tmp_path, ("onevent", [trigger])) as (host, handler):
-        path = "/runtime/webhooks/EventGrid?functionName=OnEvent"
+        path = "/runtime/webhooks/EventGrid?functionName=onevent"
         assert host.call("POST", path, json.dumps([event]), aeg_event_type="Notification").status == 202
         document = handler.received[0].envelope
         assert document["Data"]["event"] == event
         assert document["Metadata"]["data"] == {"n": 1}
         handler.script = lambda _: Answering(500)
-        assert host.call("POST", path, json.dumps([event])).status == 500
+        assert host.call("POST", path, json.dumps([event]), aeg_event_type="Notification").status == 500
 
 
 def test_invoke_endpoint_tells_what_became_of_a_call(tmp_path: Path) -> None:
@@ -208,14 +209,14 @@ def test_forwarded_request_is_rebuilt_as_the_host_does(tmp_path: Path) -> None:
         sent = {"X_Azure_Functions_InvocationId": "mine", "User_Agent": "me/1", "Content_Encoding": "gzip"}
         host.call("PUT", "/api/f?a=1&a=2", "body", Host="my.host", Content_Type="text/x", **sent)
         request = handler.received[0]
-    assert (request.method, request.path, request.body) == ("PUT", "/api/f?a=1%2C2", b"body")
+    assert (request.method, request.path, request.body) == ("PUT", "/api/f?a=1,2", b"body")
     assert request.header("Host") == "my.host"
     assert request.header("User-Agent") == "me/1 Azure-Functions-Host/4.1037.0.0"
     assert request.header("Content-Type") == "text/x"
     assert request.header("Content-Encoding") is None
     ids = [v for k, v in request.headers if k.lower() == "x-azure-functions-invocationid"]
-    assert ids[0] == "mine"
-    assert len(ids) == 2
+    assert len(ids) == 1
+    assert re.fullmatch(r"mine, [0-9a-f-]{36}", ids[0])
 
 
 def test_chunked_request_cannot_be_forwarded(tmp_path: Path) -> None:
@@ -285,7 +286,7 @@ def test_proxied_answer_that_breaks_off_is_cut(folder: AppFolder) -> None:
             connection.getresponse().read()
         assert raised.value.partial == b"first"
         connection.close()
-        host.says("the handler's answer broke off")
+        host.says("the response ended prematurely")
 
 
 def test_client_of_a_proxied_call_that_goes_away_is_told_to_the_handler(folder: AppFolder) -> None:

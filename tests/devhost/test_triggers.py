@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fastworker.devhost.embedded import EmbeddedAccount
-from fastworker.devhost.envelope import BindingData
 from fastworker.devhost.expressions import ExpressionError, path_pattern, resolve
 from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.state import TimerStatus, TriggerState
 from fastworker.devhost.timer_trigger import Schedule
+from fastworker.hostrules.envelope import BindingData
 from tests.devhost.stand import (
     HTTP_IN,
     HTTP_OUT,
