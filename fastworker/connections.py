@@ -174,21 +174,28 @@ class Connections:
         if entry is None or entry.state is not State.OPEN:
             self.dropped(number, slot)
             return set()
+        if not self._numbers.first <= free < self._numbers.first + self._numbers.size:
+            return None
         try:
             moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, free)
         except OSError:
             return None
-        if moved >= self._numbers.first + self._numbers.size:
+        try:
+            if moved >= self._numbers.first + self._numbers.size:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            self._shared.register(moved, 0)  # no events yet; armed below, where nothing can fail any more
+        except OSError:
             os.close(moved)
             return None
         holders = entry.holders - {slot}
-        self._shared.unregister(number)
+        with contextlib.suppress(OSError):
+            self._shared.unregister(number)
         entry.state = State.SHUT
         os.dup2(self._shared.fileno(), number, inheritable=False)  # closes it here, and keeps the number from others
         connection = socket_of(moved)
         connection.setblocking(False)
         self._table[moved] = _Connection(connection)
-        self._shared.register(moved, ARMED)
+        self._shared.modify(moved, ARMED)
         return holders
 
     def blocked_by(self, slot: int) -> list[int]:

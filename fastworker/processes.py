@@ -6,7 +6,6 @@ process has been waited for, a pidfd never is.
 """
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -92,11 +91,18 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Sends it, unless the process has ended, or runs as somebody whom we may send nothing."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._pidfd is None:
-                os.kill(self.pid, number)
-            else:
+        if self._pidfd is not None:
+            try:
                 signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                return
+            except OSError:
+                pass  # not allowed: by its user, or by a filter that knows only older calls
+            else:
+                return
+        if self._is_unreaped():
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, number)
 
     def kill_group(self) -> None:
         """Kills it, and what it has started in the process group that it leads."""
@@ -104,13 +110,14 @@ class Process:
         if self._pidfd is not None:
             try:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL, None, PIDFD_SIGNAL_PROCESS_GROUP)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    return  # nobody is left there, or nobody that we may kill
+            except ProcessLookupError:
+                return  # nobody is left there
+            except OSError:
+                pass  # a kernel or a filter that does not know the flag, or nobody whom we may kill
             else:
                 return
         if self._is_unreaped():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
@@ -134,8 +141,16 @@ def open_pidfd(pid: int) -> int | None:
     """A pidfd of a process that is our parent, ourselves or our child; None where that cannot be had."""
     try:
         return os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         return None
+
+
+def parent_of(pid: int) -> int:
+    """0 if there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def children_of(pid: int) -> list[int]:

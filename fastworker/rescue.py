@@ -36,10 +36,16 @@ class Rescue:
     def settle(self, number: int, death: orphans.Death) -> None:
         """Ends a dead worker's hold on a connection, with an answer in its place where there has to be one."""
         connection = self._connections.get(number)
-        assert connection is not None
+        if connection is None:
+            return  # closed meanwhile, for another reason
         row = self._board.connection(number)
-        unread = linux.unread_bytes(number)
-        found = orphans.Found(unread, not unread and _ended(connection), linux.tcp_info(connection).written)
+        try:
+            unread = linux.unread_bytes(number)
+            found = orphans.Found(unread, not unread and _ended(connection), linux.tcp_info(connection).written)
+        except OSError:  # no memory: what cannot be known cannot be answered
+            self._board.release(number)
+            self._acceptor.close(number, linger=False)
+            return
         fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns())
         keep = fate.keep
         if fate.answer is not None:

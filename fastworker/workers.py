@@ -12,7 +12,7 @@ from collections.abc import Callable, ItemsView
 from fastworker import orphans
 from fastworker.control import AnyMessage, ControlSocket, FromWorker, StrayMessage, WorkerFailed, control_pair
 from fastworker.logs import log
-from fastworker.processes import Process
+from fastworker.processes import Process, parent_of
 from fastworker.zygotes import WORD_S, Zygotes
 
 
@@ -110,7 +110,8 @@ class Workers:
         if worker.process is None:
             # Its zygote says so before it can wait for it: if it has not, the pid is surely still this worker's.
             self._zygotes.hear(worker.generation)
-        if worker.process is None:
+        zygote = self._zygotes.pid_of(worker.generation)
+        if worker.process is None and zygote and parent_of(pid) == zygote:
             self.forked(worker.generation, worker.slot, Process.of_child(pid))
         return worker.pid == pid
 

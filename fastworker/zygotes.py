@@ -194,6 +194,11 @@ class Zygotes:
         if zygote is not None:
             self._hear_zygote(zygote)
 
+    def pid_of(self, generation: int) -> int:
+        """0 while it is not known."""
+        zygote = self._zygotes.get(generation)
+        return zygote.process.pid if zygote is not None and zygote.process is not None else 0
+
     def flush(self) -> None:
         """Sends what could not be sent before."""
         if self._control is not None:
