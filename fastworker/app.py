@@ -1,6 +1,6 @@
 """App, the object that user code decorates its functions with; and load_app, which turns a target into functions.
 
-Uses declarations.py (what is declared), plan.py (what becomes of it) and bindings.py (function.json,
+Uses declarations.py (what is declared), plan.py (what becomes of it) and app_files.py (function.json,
 host.json). Rule: load_app reports all mistakes together, each with file, line and the way to mend it.
 """
 
@@ -10,26 +10,22 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from fastworker import logs
-from fastworker.bindings import (
-    ConfigFileError,
-    HostConfig,
-    HttpShape,
-    is_http_only,
-    read_function_json,
-    read_host_json,
-)
+from fastworker.app_files import function_folders, function_json_of, host_json_of, twin_folders
+from fastworker.bindings import Binding, HostConfig, HttpShape, is_http_only, name_problems, name_warnings
+from fastworker.config_files import ConfigFileError
 from fastworker.data_decorators import DataDecorators
 from fastworker.declarations import Declaration, Decorator, call_site
 from fastworker.errors import AppLoadError
 from fastworker.frames import is_ours
-from fastworker.plan import Function, make_function, with_cardinality
+from fastworker.plan import Function, as_annotated, make_function
 from fastworker.route_checks import route_problems, route_warnings, without_leading_slash
+from fastworker.trigger_checks import check_trigger
 from fastworker.trigger_decorators import TriggerDecorators
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,17 +109,26 @@ class LoadedApp:
     warnings: tuple[str, ...]
 
 
-def load_app(target: str | None, *, app_root: str | None, http_mode: HttpShape | None = None) -> LoadedApp:
+def load_app(
+    target: str | None,
+    *,
+    app_root: str | None,
+    http_mode: HttpShape | None = None,
+    host_settings: Mapping[str, str] | None = None,
+    strict: bool = False,
+) -> LoadedApp:
     """Import the app and check everything. Raises AppLoadError listing all that is wrong.
 
     `target` is a file, `module:attribute` or a folder with function_app.py; None is the current folder.
     `app_root` is where host.json and the function.json folders are (FUNCTIONS_APP_ROOT_PATH), by default the
-    app's folder. `http_mode` overrides what host.json there says of http-only functions.
+    app's folder. `http_mode` overrides what host.json there says of http-only functions,
+    `host_settings` are those that override host.json itself (AzureFunctionsJobHost__...). What puts one function in
+    error at the host, or cannot stop a handler that runs already, is a warning unless `strict`.
     """
     named = target or DEFAULT_FILE
     app, folder = _find_app(named)
     root = Path(app_root).absolute() if app_root else folder
-    functions, host, problems, warnings = assemble(app, root, http_mode)
+    functions, host, problems, warnings = assemble(app, root, http_mode, host_settings, strict=strict)
     if problems:
         raise AppLoadError(named, problems)
     if app.kind:
@@ -309,17 +314,21 @@ def _adapted(target: str, module: types.ModuleType, attribute: str | None, folde
 
 
 def assemble(
-    app: App, root: Path, http_mode: HttpShape | None = None
+    app: App,
+    root: Path,
+    http_mode: HttpShape | None = None,
+    host_settings: Mapping[str, str] | None = None,
+    *,
+    strict: bool = False,
 ) -> tuple[dict[str, Function], HostConfig, list[str], list[str]]:
-    """The app's functions by name, host.json, all problems, and warnings."""
-    problems: list[str] = []
-    warnings: list[str] = []
-    host = HostConfig()
-    try:
-        host = read_host_json(root)
-    except ConfigFileError as exc:
-        problems.append(str(exc))
-    host = app.under_host(host, has_file=(root / "host.json").exists())
+    """The app's functions by name, host.json, all problems, and warnings. Arguments as for `load_app`."""
+    host = host_json_of(root, host_settings or {})
+    has_file = (root / "host.json").exists()
+    problems = [*host.problems, *twin_folders(root)]
+    warnings = [*host.warnings]
+    if has_file and strict:
+        problems += host.lacks
+    host = app.under_host(host, has_file=has_file)
     if http_mode is not None and http_mode != host.http_shape:
         host = replace(host, http_shape=http_mode, http_shape_key="--http-mode")
     functions: dict[str, Function] = {}
@@ -332,13 +341,18 @@ def assemble(
                 f"{declaration.where}: two functions are named {name!r} (the other: {first.where}); names are "
                 f"compared ignoring case, rename one by @app.function(name=...)"
             )
-        function, found = _complete(declaration, app, root, warnings)
+        try:
+            function, found = _complete(declaration, app, root, warnings)
+        except ConfigFileError as exc:  # the host takes out this function only
+            (problems if strict else warnings).append(f"{exc}; the host does not load function {name!r}")
+            problems += declaration.problems
+            continue
         problems += found
         if function is not None:
             problems += _lost_route_problems(function, host, declaration.where)
-            warnings += _warnings(function)
+            warnings += [*_warnings(function), *name_warnings(function.bindings)]
             functions[name] = function
-    broken_routes = route_problems(functions.values(), host.route_prefix, str(root / "host.json"))
+    broken_routes = route_problems(functions.values(), host.route_prefix)
     problems += broken_routes
     if not broken_routes:
         warnings += route_warnings(functions.values(), host.route_prefix)
@@ -351,23 +365,48 @@ def assemble(
 def _complete(declaration: Declaration, app: App, root: Path, warnings: list[str]) -> tuple[Function | None, list[str]]:
     bindings = declaration.bindings
     if declaration.build is None:
-        bindings = [with_cardinality(b, declaration.handler) for b in bindings]
+        bindings = [as_annotated(b, declaration.handler) for b in bindings]
     bindings = without_leading_slash(bindings, warnings.append)
     if not bindings:
         path = root / declaration.function_name / "function.json"
         try:
-            bindings = read_function_json(path)
+            read = function_json_of(path)
         except FileNotFoundError:
             return None, [
                 *declaration.problems,
                 f"{declaration.where}: function {declaration.function_name!r} has no binding decorators, and {path} "
                 f"does not exist: add a trigger decorator, or the file, or correct the name",
             ]
-        except ConfigFileError as exc:
-            return None, [*declaration.problems, str(exc)]
+        bindings = list(read.bindings)
+        warnings += read.warnings
+        if wrong := name_problems(bindings, app.extra_binding_types):
+            raise ConfigFileError("; ".join(wrong))
+    found = _trigger_problems(bindings, declaration, warnings)
+    if found:
+        return None, [*declaration.problems, *found]
     if declaration.build is not None:
         return declaration.build(bindings)
     return make_function(declaration, bindings, app.extra_binding_types)
+
+
+def _trigger_problems(bindings: Iterable[Binding], declaration: Declaration, warnings: list[str]) -> list[str]:
+    """Schedules and containers that the host refuses. Raises ConfigFileError for one function's file."""
+    problems = []
+    for binding in bindings:
+        check = check_trigger(binding) if binding.is_trigger else None
+        if check is None:
+            continue
+        where = f"{binding.where}: function {declaration.function_name!r}"
+        warnings += [f"{where}: {line}" for line in check.warnings]
+        if check.problem is None:
+            continue
+        if not declaration.bindings and not check.stops_host:
+            raise ConfigFileError(f"{where}: {check.problem}")
+        if check.stops_host or binding.key == "timertrigger":
+            problems.append(f"{where}: {check.problem}")
+        else:
+            warnings.append(f"{where}: {check.problem}; the host does not load this function")
+    return problems
 
 
 def _lost_route_problems(function: Function, host: HostConfig, where: str) -> list[str]:
@@ -393,13 +432,9 @@ def _warnings(function: Function) -> list[str]:
 
 
 def _folders_without_handler(root: Path, taken: dict[str, Declaration]) -> list[str]:
-    try:
-        found = sorted(root.glob("*/function.json"))
-    except OSError:
-        return []
     return [
         f"{path}:1: the host knows a function {path.parent.name!r}, but the app has no handler for it: add "
         f'@app.function("{path.parent.name}"), or remove the folder'
-        for path in found
+        for path in function_folders(root)
         if path.parent.name.lower() not in taken
     ]

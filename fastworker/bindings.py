@@ -1,23 +1,28 @@
 """Bindings: what ties a handler's arguments to the outside, as declared by decorators or by function.json.
 
-Made by declarations.py and read from disk by app.py; understood by plan.py (decoders, encoders, checks).
+Made by declarations.py and read by function_json.py; understood by plan.py (decoders, encoders, checks).
 Rule: knows the protocol's names and shapes (protocol, sections 1.7 and 7), and no user code.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple
 
-RETURN = "$return"
+from fastworker.host_json import HostJson as HostConfig
+from fastworker.host_json import HttpShape
+from fastworker.hostrules.functions import (
+    RETURN,
+    TAKEN_TRIGGER_NAMES,
+    UNDERSCORES_SINCE,
+    binding_name_problem,
+    needs_newer_host,
+)
+
+__all__ = ["RETURN", "Binding", "HostConfig", "HttpShape", "is_http_only", "name_problems", "to_json"]
 
 Direction = Literal["in", "out", "inout"]
-
-# What a function with http bindings only gets (protocol 1.7).
-HttpShape = Literal["envelope", "forward", "proxy"]
 
 # How a value travels in an output (protocol 4.3 to 4.6). "collector" splits arrays into messages, "object"
 # takes objects only, "stream" writes one value.
@@ -82,9 +87,6 @@ KINDS: Final[dict[str, Kind]] = {
     **_kinds("stream", ["in", "out", "inout"], "blob"),
     **_kinds("http", ["out"], "http"),
 }
-
-FUNCTION_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,127}")
-BINDING_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,32 +167,6 @@ def to_json(binding: Binding) -> dict[str, Any]:
     return members
 
 
-def from_json(members: Any, where: str) -> Binding:
-    """The binding that a member of function.json's `bindings` declares. Raises ValueError saying what is wrong."""
-    if not isinstance(members, dict):
-        raise ValueError(f"a binding is an object, not {json.dumps(members)}")
-    rest = dict(members)
-    for name in ("type", "name"):
-        if not isinstance(rest.get(name), str):
-            raise ValueError(f'a binding needs a "{name}", a string: {json.dumps(members)}')
-    direction = rest.pop("direction", "in")
-    if direction not in {"in", "out", "inout"}:
-        raise ValueError(f'"direction" is one of "in", "out", "inout", not {json.dumps(direction)}')
-    for name, allowed in (("dataType", ("string", "binary", "stream")), ("cardinality", ("one", "many"))):
-        value = rest.get(name)
-        if value is not None and (not isinstance(value, str) or value.lower() not in allowed):
-            raise ValueError(f'"{name}" is one of {", ".join(allowed)}, not {json.dumps(value)}')
-    return Binding(
-        type=rest.pop("type"),
-        direction=direction,
-        name=rest.pop("name"),
-        where=where,
-        data_type=rest.pop("dataType", None),
-        cardinality=rest.pop("cardinality", None),
-        properties=rest,
-    )
-
-
 def name_problems(bindings: Iterable[Binding], extra_types: Iterable[str] = ()) -> list[str]:
     """What is wrong with a function's bindings, looking at them alone: names, types, directions, triggers."""
     problems = []
@@ -216,23 +192,30 @@ def name_problems(bindings: Iterable[Binding], extra_types: Iterable[str] = ()) 
 
 def _name_problems_of_one(binding: Binding) -> list[str]:
     name = binding.name
-    if name == RETURN:
-        if binding.direction == "out":
-            return []
-        return [f"{binding.where}: {RETURN!r} is for outputs only; name it after its argument"]
-    if BINDING_NAME.fullmatch(name):
+    problem = binding_name_problem(name, returns=binding.direction == "out")
+    if problem is None:
+        if binding.key == "httptrigger" and name.lower() in TAKEN_TRIGGER_NAMES:
+            return [f"{binding.where}: an http trigger cannot be named {name!r}, the host's own name: each call fails"]
         return []
-    suggestion = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    suggestion = suggestion[:1].lower() + suggestion[1:]
-    if "_" in name and BINDING_NAME.fullmatch(suggestion):
-        return [
-            f"{binding.where}: the binding name {name!r} has an underscore, which the host refuses: call it "
-            f"{suggestion!r}, here and in the handler's arguments"
-        ]
-    return [
-        f"{binding.where}: the binding name {name!r} is illegal: a letter, then up to 127 letters and digits (or "
-        f"{RETURN!r} for an output)"
-    ]
+    suggestion = re.sub(r"__+", "_", name)
+    if suggestion != name and binding_name_problem(suggestion, returns=False) is None:
+        problem += f"; call it {suggestion!r}, here and in the handler's arguments"
+    return [f"{binding.where}: {problem}"]
+
+
+def name_warnings(bindings: Iterable[Binding]) -> list[str]:
+    """Names and types that the host takes, some hosts only, or with a surprise."""
+    warnings = []
+    for binding in bindings:
+        if needs_newer_host(binding.name):
+            warnings.append(
+                f"{binding.where}: the binding name {binding.name!r} has an underscore: it needs host "
+                f"{UNDERSCORES_SINCE} or newer, and is refused by older ones"
+            )
+        kind = KINDS.get(binding.key)
+        if kind is not None and kind.output == "http" and binding.type != "http":
+            warnings.append(f'{binding.where}: the type {binding.type!r} should be spelt "http" (protocol 4.3)')
+    return warnings
 
 
 def _type_problems(binding: Binding, known: Iterable[str]) -> list[str]:
@@ -252,8 +235,6 @@ def _type_problems(binding: Binding, known: Iterable[str]) -> list[str]:
             f"{binding.where}: binding {binding.name!r}: a {kind.type} binding has direction {allowed}, not "
             f"{binding.direction!r}"
         ]
-    if kind.output == "http" and binding.type != "http":
-        return [f'{binding.where}: the type {binding.type!r} must be spelt "http" (protocol 4.3)']
     return []
 
 
@@ -263,163 +244,3 @@ def is_http_only(bindings: Iterable[Binding]) -> bool:
     inputs = [b.key for b in bindings if b.is_input]
     outputs = [b.key for b in bindings if b.is_output]
     return inputs == ["httptrigger"] and outputs == ["http"]
-
-
-# ---- function.json and host.json ---------------------------------------------------------------------------
-
-
-class ConfigFileError(ValueError):
-    """A host.json or function.json is broken; the message starts with file and line."""
-
-
-def read_function_json(path: Path) -> list[Binding]:
-    """The bindings of a function.json. Raises ConfigFileError, and FileNotFoundError if there is none."""
-    text, document = _read_json(path)
-    entries = document.get("bindings")
-    if not isinstance(entries, list):
-        raise ConfigFileError(f'{path}:1: "bindings" must be an array of bindings')
-    bindings = []
-    position = max(text.find('"bindings"'), 0)
-    for entry in entries:
-        name = entry.get("name") if isinstance(entry, dict) else None
-        found = text.find(json.dumps(name), position) if isinstance(name, str) else -1
-        position = max(found, position)
-        where = f"{path}:{text.count(chr(10), 0, position) + 1}"
-        try:
-            bindings.append(from_json(entry, where))
-        except ValueError as exc:
-            raise ConfigFileError(f"{where}: {exc}") from None
-    return bindings
-
-
-def read_function_document(path: Path) -> dict[str, Any]:
-    """All members of a function.json. Raises ConfigFileError, and FileNotFoundError if there is none."""
-    return _read_json(path)[1]
-
-
-@dataclass(frozen=True, slots=True)
-class HostConfig:
-    """What host.json says that matters to a handler; the defaults are the host's for an app without the file.
-
-    `function_timeout_s` is None when there is no limit or host.json does not set one. `http_shape` tells
-    what an http-only function gets (protocol 1.7), and `http_shape_key` the host.json key that decided it.
-    """
-
-    function_timeout_s: float | None = None
-    http_shape: HttpShape = "envelope"
-    http_shape_key: str | None = None
-    route_prefix: str = "api"
-
-    @property
-    def forwards_by_name(self) -> bool:
-        """Plain HTTP comes to `/{FunctionName}`, whatever the client's path was (protocol 3.1)."""
-        return self.http_shape == "forward" and self.http_shape_key == "httpWorker"
-
-
-def read_host_json(root: Path) -> HostConfig:
-    """host.json of an app's root folder. Raises ConfigFileError naming file and line; a missing file is defaults."""
-    path = root / "host.json"
-    try:
-        text, document = _read_json(path)
-    except FileNotFoundError:
-        return HostConfig()
-    try:
-        shape, shape_key = _http_shape(document)
-        return HostConfig(
-            function_timeout_s=parse_time_span_s(document.get("functionTimeout")),
-            http_shape=shape,
-            http_shape_key=shape_key,
-            route_prefix=_route_prefix(document),
-        )
-    except _WrongMemberError as exc:
-        found = text.find(json.dumps(exc.key))
-        line = text.count("\n", 0, max(found, 0)) + 1
-        raise ConfigFileError(f"{path}:{line}: {exc}") from None
-
-
-class _WrongMemberError(ValueError):
-    def __init__(self, key: str, message: str) -> None:
-        self.key = key
-        super().__init__(message)
-
-
-TIME_SPAN: Final = re.compile(r"(-)?(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
-
-
-def parse_time_span_s(text: Any) -> float | None:
-    """Seconds of `functionTimeout`: a .NET time span, or None for no limit (absent, or -1)."""
-    if text is None or (isinstance(text, int | str) and text in {-1, "-1"}):
-        return None
-    match = TIME_SPAN.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise _WrongMemberError(
-            "functionTimeout",
-            f'"functionTimeout" is a time span like "00:05:00", or -1: not {json.dumps(text)}',
-        )
-    sign, days, hours, minutes, seconds, fraction = match.groups()
-    span_s = (int(days or 0) * 24 + int(hours)) * 3600 + int(minutes) * 60 + int(seconds or 0)
-    total_s = span_s + float(f"0.{fraction or 0}")
-    return None if sign else total_s
-
-
-# Profiles of newer hosts that pass everything through, without a prefix (protocol 1.6).
-PROXYING_PROFILES: Final = frozenset({"mcp-custom-handler", "web-app-custom-handler"})
-
-
-def _has_proxying_profile(document: dict[str, Any]) -> bool:
-    return str(document.get("configurationProfile", "")).lower() in PROXYING_PROFILES
-
-
-def _http_shape(document: dict[str, Any]) -> tuple[HttpShape, str | None]:
-    if _has_proxying_profile(document):
-        return "proxy", "configurationProfile"
-    custom = _section(document, "customHandler")
-    if custom is not None:  # wins over httpWorker (protocol 1.1)
-        if custom.get("enableProxyingHttpRequest") is True:
-            return "proxy", "customHandler.enableProxyingHttpRequest"
-        if custom.get("enableForwardingHttpRequest") is True:
-            return "forward", "customHandler.enableForwardingHttpRequest"
-        return "envelope", None
-    if _section(document, "httpWorker") is not None:
-        return "forward", "httpWorker"
-    return "envelope", None
-
-
-def _route_prefix(document: dict[str, Any]) -> str:
-    http = _section(_section(document, "extensions") or {}, "http") or {}
-    prefix = http.get("routePrefix", "" if _has_proxying_profile(document) else "api")
-    if not isinstance(prefix, str):
-        raise _WrongMemberError("routePrefix", f'"routePrefix" is a string, not {json.dumps(prefix)}')
-    return prefix
-
-
-def _section(document: dict[str, Any], key: str) -> dict[str, Any] | None:
-    section = document.get(key)
-    if section is None or isinstance(section, dict):
-        return section
-    raise _WrongMemberError(key, f'"{key}" is an object, not {json.dumps(section)}')
-
-
-# The host reads its files with Newtonsoft, which skips comments: a file it accepts must not stop us.
-COMMENT: Final = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-
-
-def _read_json(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        raw = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ConfigFileError(f"{path}:1: is not UTF-8: {exc}") from None
-    except OSError as exc:
-        if isinstance(exc, FileNotFoundError | NotADirectoryError):
-            raise FileNotFoundError(str(path)) from None
-        raise ConfigFileError(f"{path}:1: cannot be read: {exc.strerror}") from None
-    text = COMMENT.sub(lambda m: m[1] or re.sub(r"[^\n]", " ", m[0]), raw)
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as exc:
-        raise ConfigFileError(f"{path}:{exc.lineno}: not JSON: {exc.msg} at column {exc.colno}") from None
-    except RecursionError:
-        raise ConfigFileError(f"{path}:1: nested too deeply") from None
-    if not isinstance(document, dict):
-        raise ConfigFileError(f"{path}:1: must hold an object")
-    return text, cast("dict[str, Any]", document)

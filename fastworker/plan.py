@@ -8,6 +8,7 @@ import dis
 import inspect
 import itertools
 import math
+import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from fastworker.arguments import (
     route_argument,
     route_decoder,
 )
-from fastworker.bindings import FUNCTION_NAME, RETURN, Binding, name_problems
+from fastworker.bindings import RETURN, Binding, name_problems
 from fastworker.context import Context, Out, Result
 from fastworker.declarations import Declaration, Handler, place_of, unwrapped
 from fastworker.envelope import (
@@ -39,6 +40,7 @@ from fastworker.envelope import (
     envelope_reader,
     text_decoder,
 )
+from fastworker.hostrules.functions import function_name_problem
 from fastworker.messages import HTTP_VALUE, Request
 from fastworker.outputs import Encoder, output_encoder
 from fastworker.routing import Route, RouteError
@@ -46,6 +48,15 @@ from fastworker.triggers import MESSAGES, STRUCTS, Message
 
 # Types whose value is base64 whatever `dataType` says (protocol 2.7).
 ALWAYS_BYTES: Final = frozenset({"blobtrigger"})
+
+# Inputs whose value is a payload, which the host hands over as text or as bytes: `dataType` says which.
+PAYLOADS: Final = frozenset(
+    {
+        *("queuetrigger", "blobtrigger", "servicebustrigger", "eventhubtrigger", "kafkatrigger", "rabbitmqtrigger"),
+        *("redispubsubtrigger", "redislisttrigger", "redisstreamtrigger", "blob"),
+    }
+)
+BYTES: Final = (bytes, bytearray, memoryview)
 
 # Triggers that can deliver batches; asked for by `list[...]` where a decorator leaves the cardinality open.
 BATCH_TRIGGERS: Final = frozenset({"servicebustrigger", "eventhubtrigger", "kafkatrigger"})
@@ -91,11 +102,9 @@ def make_function(
     name = declaration.function_name
     problems = [*declaration.problems, *name_problems(bindings, extra_types)]
     where = declaration.where
-    if not FUNCTION_NAME.fullmatch(name) or name.lower() == "host":
-        problems.append(
-            f"{where}: the function name {name!r} is illegal: a letter, then up to 127 letters, digits, '-' and '_', "
-            f"and not 'host'; give another by @app.function(name=...)"
-        )
+    wrong_name = function_name_problem(name)
+    if wrong_name is not None:
+        problems.append(f"{where}: {wrong_name}; give another by @app.function(name=...)")
     deadline_s = declaration.deadline_s
     if deadline_s is not None and not (0 < deadline_s < math.inf):
         problems.append(f"{where}: function {name!r}: deadline={deadline_s} must be a number above 0")
@@ -331,16 +340,41 @@ def _is_variadic(parameter: inspect.Parameter) -> bool:
 # ---- decoders ----------------------------------------------------------------------------------------------
 
 
-def with_cardinality(binding: Binding, handler: Handler) -> Binding:
-    """A decorator's trigger that leaves its cardinality open is a batch if the handler asks for a list."""
-    if binding.cardinality is not None or binding.key not in BATCH_TRIGGERS:
+def as_annotated(binding: Binding, handler: Handler) -> Binding:
+    """A decorator's input with the cardinality and data type that the annotation asks for, where it leaves them open.
+
+    Without them the host takes texts for JSON, element by element, and bytes for texts (protocol 2.2, 2.7).
+    """
+    if not binding.is_input or binding.key not in PAYLOADS:
         return binding
     try:
-        annotation = typing.get_type_hints(unwrapped(handler)).get(binding.name)
+        annotation = typing.get_type_hints(unwrapped(handler)).get(binding.name, Any)
     except Exception:  # user code; read_signature reports it
         return binding
+    annotation = _without_none(annotation)
     is_list = annotation is list or typing.get_origin(annotation) is list
-    return replace(binding, cardinality="many") if is_list else binding
+    cardinality = binding.cardinality
+    if cardinality is None and is_list and binding.key in BATCH_TRIGGERS:
+        cardinality = "many"
+    data_type = binding.data_type
+    if data_type is None and binding.key not in ALWAYS_BYTES:
+        is_batch = cardinality is not None and cardinality.lower() == "many"
+        element = _without_none((typing.get_args(annotation) or (Any,))[0]) if is_list and is_batch else annotation
+        if typing.get_origin(element) in MESSAGES:
+            element = _without_none(typing.get_args(element)[0])
+        if element in BYTES:
+            data_type = "binary"
+        elif binding.key in BATCH_TRIGGERS:
+            data_type = "string"
+    return replace(binding, cardinality=cardinality, data_type=data_type)
+
+
+def _without_none(annotation: Any) -> Any:
+    """`T` of `T | None`, and of `Annotated[T, ...]`."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(annotation) if member is not type(None)]
+        return members[0] if len(members) == 1 else annotation
+    return annotation
 
 
 def http_argument(annotation: Any) -> Argument:

@@ -38,14 +38,9 @@ def without_leading_slash(bindings: Iterable[Binding], warn: Callable[[str], Non
     return found
 
 
-def route_problems(functions: Iterable[HttpFunction], prefix: str, host_json: str) -> list[str]:
+def route_problems(functions: Iterable[HttpFunction], prefix: str) -> list[str]:
     """Whatever makes the host answer 503 for every function of the app."""
     http = [function for function in functions if function.trigger.key == "httptrigger"]
-    if http and prefix and (prefix.startswith("/") or prefix.endswith("/")):
-        return [
-            f'{host_json}: "routePrefix" is {prefix!r}: with a slash at its begin or end the host serves no function '
-            f"at all; write {prefix.strip('/')!r}"
-        ]
     problems = []
     for function in http:
         try:

@@ -25,6 +25,9 @@ Count = Annotated[int, Meta(ge=1)]
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
+# Overrides of host.json, and what tells the plan.
+HOST_SETTINGS = ("AZUREFUNCTIONSJOBHOST", "CONTAINER_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SKU")
+
 
 def parse_size(text: str) -> int:
     """Bytes of `100MiB`, `2 GB` or `4096`; raises ValueError for anything else, and for zero."""
@@ -58,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Started by a Functions host, which names the port in the environment; by hand it is False.
     under_host: bool = False
     port: Annotated[int, Meta(ge=0, le=65535)]
+    # What the host reads its configuration from beside host.json (protocol 1.1): its own names only.
+    host_settings: dict[str, str] = {}
 
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
@@ -164,6 +169,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         "app": flags.pop("app"),
         "app_root": environ.get("FUNCTIONS_APP_ROOT_PATH") or None,
         "under_host": any(environ.get(name) for name in PORT_NAMES),
+        "host_settings": {name: text for name, text in environ.items() if name.upper().startswith(HOST_SETTINGS)},
     }
     values["port"] = _port(flags.pop("port"), environ, problems)
     sources = {name: (PREFIX + name.upper(), environ.get(PREFIX + name.upper())) for name in known}

@@ -86,7 +86,12 @@ def main(
             from fastworker import debugger  # noqa: PLC0415 - nobody else pays for it
 
             debugger.listen(settings.debugpy)
-        loaded = app or load_app(settings.app, app_root=settings.app_root, http_mode=settings.http_mode)
+        loaded = app or load_app(
+            settings.app,
+            app_root=settings.app_root,
+            http_mode=settings.http_mode,
+            host_settings=settings.host_settings,
+        )
         worker = Worker(slot, control, inherited, settings, loaded)
         worker.start()
     except FastworkerError as error:

@@ -61,7 +61,12 @@ def main(
     if settings.preload:
         me = os.getpid()
         try:
-            app = load_app(settings.app, app_root=settings.app_root, http_mode=settings.http_mode)
+            app = load_app(
+                settings.app,
+                app_root=settings.app_root,
+                http_mode=settings.http_mode,
+                host_settings=settings.host_settings,
+            )
         except FastworkerError as error:
             control.send(AppFailed(error.exit_code, cause_of(error)))
             exits.end_in_order(END_S)

@@ -30,10 +30,13 @@ from fastworker.adapters.azure_signature import AzureSignature, Parameter, azure
 from fastworker.adapters.azure_values import azure_decoder, written
 from fastworker.adapters.web_extension import web_request_type, web_response
 from fastworker.app import App
-from fastworker.bindings import RETURN, Binding, ConfigFileError, from_json, read_function_document
+from fastworker.app_files import function_document_of
+from fastworker.bindings import RETURN, Binding
+from fastworker.config_files import ConfigFileError
 from fastworker.context import Context, Result
 from fastworker.declarations import Declaration, place_of
 from fastworker.envelope import envelope_reader
+from fastworker.function_json import from_json
 from fastworker.messages import HTTP_VALUE, Request, Response
 from fastworker.outputs import output_encoder
 from fastworker.plan import Function, argument_decoder, http_argument
@@ -79,7 +82,7 @@ def adapt_v1(root: Path) -> AzureApp:
     """
     app = AzureApp(root, "azure.functions folders (v1)")
     for path in sorted(root.glob("*/function.json")):
-        document = read_function_document(path)
+        document = function_document_of(path)
         try:
             handler = _load_v1(root, path.parent, document)
         except (Exception, SystemExit) as exc:  # user code runs at import, and may raise anything
@@ -119,7 +122,7 @@ def _set_up_logging(root: Path) -> None:
 def _host_level(root: Path) -> str:
     """The level below which the host drops a function's lines; without a word in host.json Information."""
     try:
-        document = read_function_document(root / "host.json")
+        document = function_document_of(root / "host.json")
     except (FileNotFoundError, ConfigFileError):
         return "information"
     section = document.get("logging")

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fastworker.app import LoadedApp, load_app
-from fastworker.bindings import ConfigFileError, read_function_json, read_host_json, to_json
+from fastworker.app_files import function_folders, function_json_of
+from fastworker.bindings import to_json
+from fastworker.config_files import ConfigFileError, JsonFile
 from fastworker.declarations import STORAGE
 from fastworker.devhost.appsettings import read_app_settings
 
@@ -47,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     root = Path(arguments.dir)
     for name, value in read_app_settings(root, os.environ).values.items():
         os.environ.setdefault(name, value)  # what the app reads at its import
-    loaded = load_app(str(root), app_root=str(root))
+    loaded = load_app(str(root), app_root=str(root), host_settings=dict(os.environ), strict=True)
     changes = planned_changes(loaded, root)
     strays = stray_folders(loaded, root)
     for line in (*_told_by_sync(loaded), *strays):
@@ -78,8 +80,6 @@ def planned_changes(loaded: LoadedApp, root: Path) -> list[Change]:
     host = root / "host.json"
     if not host.exists():
         changes.append(Change(host, "", _render(HOST_JSON)))
-    else:
-        read_host_json(root)  # a broken one is told, and left alone
     decorated = {d.function_name for d in loaded.app.declarations if d.bindings}
     members = {d.function_name: d.members for d in loaded.app.declarations}
     for name, function in sorted(loaded.functions.items()):
@@ -98,7 +98,7 @@ def stray_folders(loaded: LoadedApp, root: Path) -> list[str]:
     names = {name.lower() for name in loaded.functions}
     return [
         f"{path}:1: the app has no function {path.parent.name!r}: remove the folder, or add the function"
-        for path in sorted(root.glob("*/function.json"))
+        for path in function_folders(root)
         if path.parent.name.lower() not in names
     ]
 
@@ -106,7 +106,7 @@ def stray_folders(loaded: LoadedApp, root: Path) -> list[str]:
 def _same_bindings(path: Path, wanted: list[dict[str, Any]]) -> bool:
     """Whether the file declares the same bindings, in whatever layout, order and spelling of defaults."""
     try:
-        found = [to_json(binding) for binding in read_function_json(path)]
+        found = [to_json(binding) for binding in function_json_of(path).bindings]
     except (FileNotFoundError, ConfigFileError):
         return False
     return _meanings(path.parent.name, found) == _meanings(path.parent.name, wanted)
@@ -116,7 +116,7 @@ def _has_members(text: str, members: dict[str, Any]) -> bool:
     """Whether a function.json has these members beside its bindings."""
     if not members:
         return True
-    document = json.loads(text)  # it has just been read
+    document = JsonFile("function.json", text.encode()).document  # it has just been read
     return all(document.get(name) == value for name, value in members.items())
 
 
@@ -139,10 +139,10 @@ def _meanings(function: str, bindings: list[dict[str, Any]]) -> dict[str, dict[s
 def _keeping_others(before: str, document: dict[str, Any]) -> dict[str, Any]:
     """Members that no decorator writes, such as `retry` and `disabled`, stay as they are."""
     try:
-        known = json.loads(before)
-    except ValueError:
+        known = JsonFile("function.json", before.encode()).document
+    except ConfigFileError:
         known = {}
-    return {**known, **document} if isinstance(known, dict) else document
+    return {**known, **document}
 
 
 def _render(document: dict[str, Any]) -> str:

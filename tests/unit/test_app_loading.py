@@ -40,9 +40,9 @@ def app_text(text):
     return "import msgspec\nimport fastworker as fw\napp = fw.App()\n" + textwrap.dedent(text).lstrip("\n")
 
 
-def problems_of(target, app_root=None):
+def problems_of(target, app_root=None, strict=False):
     with pytest.raises(AppLoadError) as caught:
-        load_app(str(target), app_root=app_root)
+        load_app(str(target), app_root=app_root, strict=strict)
     return caught.value.problems
 
 
@@ -130,7 +130,7 @@ def test_module_may_have_a_name_that_is_taken(write):
 
 
 MISTAKES = [
-    ("@app.queue_trigger('my_job', queue_name='q')\ndef f(my_job): ...", 4, "underscore.*call it 'myJob'"),
+    ("@app.queue_trigger('my__job', queue_name='q')\ndef f(my__job): ...", 4, "no two underscores.*call it 'my_job'"),
     ("@app.queue_trigger('1job', queue_name='q')\ndef f(): ...", 4, "the binding name '1job' is illegal"),
     ("@app.function('my function')\n@app.route()\ndef f(req): ...", 4, "function name 'my function' is illegal"),
     ("@app.function('host')\n@app.route()\ndef f(req): ...", 4, "function name 'host' is illegal"),
@@ -223,24 +223,26 @@ def test_function_json_gives_the_bindings(write, tmp_path):
     ("old", "new", "line", "message"),
     [
         ('"queue",', '"queu",', 5, "did you mean 'queue'"),
-        ('"message"', '"my_message"', 5, "underscore"),
+        ('"message"', '"my__message"', 5, "two underscores"),
         ('"out", "name": "message"', '"in", "name": "message"', 5, "has direction out"),
         ('"out", "name": "message"', '"up", "name": "message"', 5, '"direction" is one of'),
         ('"type": "http", ', "", 4, 'needs a "type"'),
-        ('"type": "http"', '"type": "HTTP"', 4, 'must be spelt "http"'),
-        ('"queueName": "orders"', '"dataType": 3', 5, '"dataType" is one of'),
-        ('"bindings": [', '"bindings": 3, "x": [', 1, '"bindings" must be an array'),
-        ("]\n}", "]", 7, "not JSON"),
+        ('"queueName": "orders"', '"dataType": 4', 5, '"dataType" is one of'),
+        ('"bindings": [', '"bindings": 3, "x": [', 2, '"bindings" must be an array'),
+        ("]\n}", "]", 7, "is no JSON"),
     ],
 )
 def test_mistake_in_function_json_is_reported_with_its_line(write, old, new, line, message):
-    """The file is the user's code, too."""
-    path = write(BY_NAME)
+    """The file is the user's code, too: wrong for sync; serve leaves that one function out, as the host does."""
+    path = write(BY_NAME + "\n@app.queue_trigger('m', queue_name='abc')\ndef other(m): ...\n")
     assert old in ORDER_JSON
     json_path = write(ORDER_JSON.replace(old, new), "order/function.json")
-    problems = [p for p in problems_of(path) if message in p]
-    assert problems
-    assert problems[0].startswith(f"{json_path}:{line}")
+    [problem] = problems_of(path, strict=True)
+    assert message in problem
+    assert problem.startswith(f"{json_path}:{line}")
+    loaded = load_app(str(path), app_root=None)
+    assert list(loaded.functions) == ["other"]
+    assert problem in loaded.warnings
 
 
 def test_folder_without_a_handler_is_a_warning(write):
@@ -270,10 +272,10 @@ def test_host_json_is_read(write):
     ("text", "line", "message"),
     [
         ('{\n "functionTimeout": "5 minutes"}', 2, "time span"),
-        ('{\n "extensions":\n {"http": {"routePrefix": 3}}}', 3, '"routePrefix" is a string'),
-        ('{\n "customHandler": []}', 2, '"customHandler" is an object'),
-        ("{\n broken", 2, "not JSON"),
-        ("[]", 1, "must hold an object"),
+        ('{\n "extensions":\n {"http": {"routePrefix": "/x"}}}', 3, '"routePrefix" is'),
+        ('{\n "version": "1.0"}', 2, '"version" must be'),
+        ("{\n broken", 2, "is no JSON"),
+        ("[]", 1, "must hold a JSON object"),
     ],
 )
 def test_broken_host_json_is_a_problem_with_its_line(write, text, line, message):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastworker.bindings import KINDS, Binding, from_json, is_http_only, parse_time_span_s, to_json
+from fastworker.bindings import KINDS, Binding, is_http_only, name_problems, name_warnings, to_json
+from fastworker.function_json import from_json
 
 bindings = st.builds(
     Binding,
@@ -26,30 +27,6 @@ def test_any_binding_survives_function_json(binding):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("00:05:00", 300),
-        ("1.00:00:01.5", 86401.5),
-        ("00:10", 600),
-        ("-1", None),
-        (-1, None),
-        (None, None),
-        ("-00:00:01", None),
-    ],
-)
-def test_time_spans(text, seconds):
-    """.NET's form; none, -1 and anything negative is no limit."""
-    assert parse_time_span_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["5 minutes", 300, True, ["00:05:00"], {}])
-def test_what_is_no_time_span_is_refused(text):
-    """Whatever JSON holds."""
-    with pytest.raises(ValueError, match="time span"):
-        parse_time_span_s(text)
-
-
-@pytest.mark.parametrize(
     ("types", "expected"),
     [
         (["httpTrigger:in", "http:out"], True),
@@ -64,3 +41,27 @@ def test_http_only(types, expected):
     """Vector B 16 and protocol 1.7."""
     declared = [Binding(t.partition(":")[0], t.partition(":")[2], f"b{i}") for i, t in enumerate(types)]
     assert is_http_only(declared) is expected
+
+
+@pytest.mark.parametrize("name", ["my_timer", "_req", "req_", "_", "a_b_c", "http_req"])
+def test_single_underscores_are_taken_with_a_word_on_the_host_that_needs_them(name):
+    """Host 4.1038 and newer take them; 4.1037 refuses (E-fname-nunder*, case a1-03)."""
+    declared = [Binding("timerTrigger", "in", name, "app.py:3")]
+    assert name_problems(declared) == []
+    assert [line.startswith("app.py:3: ") and "4.1038" in line for line in name_warnings(declared)] == [True]
+
+
+@pytest.mark.parametrize(
+    "name", ["my__req", "__", "1req", "my.req", "my req", "gr\xf6\xdfe", "", " ", "a" * 129, "$RETURN"]
+)
+def test_other_names_are_refused_with_their_place(name):
+    """E-fname-*: two underscores in a row, digits first, other characters, more than 128."""
+    [problem] = name_problems([Binding("timerTrigger", "in", name, "app.py:3")])
+    assert problem.startswith(f"app.py:3: the binding name {name!r} is illegal")
+
+
+@pytest.mark.parametrize("name", ["req1", "a" * 128, "req\n"])
+def test_names_that_every_host_takes_are_taken_without_a_word(name):
+    """128 characters, and .NET's `$` lets a newline follow (E-fname-nlong128, E-fname-ntrailnl)."""
+    declared = [Binding("timerTrigger", "in", name, "app.py:3")]
+    assert (name_problems(declared), name_warnings(declared)) == ([], [])

@@ -219,8 +219,9 @@ def test_the_rules_of_the_host_are_pure_and_know_nothing_of_ours(path):
 def test_nothing_that_serves_knows_the_rules_of_the_host():
     """They are for dev, invoke and tests: a server that shared them could not be judged by them.
 
-    The one exception is the reader of JSON files, which the host and serve must read alike.
+    The one exception is what an app's files mean: host, dev and serve must read those alike.
     """
+    files = {f"hostrules.{name}" for name in ("newtonsoft", "timespan", "schedules", "functions")}
     for name in reach("cli", "worker", "zygote", "warden", "supervisor"):
         known = {other for other in ours(imports_of(name)) if other.startswith("hostrules")}
-        assert known <= {"hostrules.newtonsoft"}
+        assert known <= files
