@@ -5,18 +5,27 @@ Called by cli.py. Rule: the only place where the local host and fastworker's own
 
 import argparse
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fastworker.devhost.console import Console
 from fastworker.devhost.session import DEFAULT_PORT, DevOptions, Session
+from fastworker.devhost.visitors import is_loopback
 from fastworker.errors import FastworkerError
 
 
 class NoAppError(FastworkerError):
     """There is no such folder."""
+
+    exit_code = 2
+
+
+class OpenToTheNetworkError(FastworkerError):
+    """It is not said whether everybody may come in."""
 
     exit_code = 2
 
@@ -33,6 +42,11 @@ def main(argv: Sequence[str]) -> int:
     root = Path(arguments.dir).absolute()
     if not root.is_dir():
         raise NoAppError(f"{root} is no folder: name a function app's folder, or make one: fastworker new DIR")
+    if not (is_loopback(arguments.address) or arguments.auth or arguments.no_auth):
+        raise OpenToTheNetworkError(
+            f"--address {arguments.address} would let the network run the app's functions and the admin endpoints: "
+            f"give --auth to ask for keys, or --no-auth if everybody there may"
+        )
     console = Console()
     options = DevOptions(
         root=root,
@@ -60,8 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=_port, help=f"of the front (default: local.settings.json's LocalHttpPort, or {DEFAULT_PORT})"
     )
-    parser.add_argument("--address", default="127.0.0.1", help="to listen on (default: 127.0.0.1)")
-    parser.add_argument("--auth", action="store_true", help="enforce auth levels; prints the keys")
+    parser.add_argument(
+        "--address", default="127.0.0.1", help="to listen on (default: 127.0.0.1); others need --auth or --no-auth"
+    )
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument("--auth", action="store_true", help="enforce auth levels; prints the keys")
+    keys.add_argument("--no-auth", action="store_true", help="no keys, also where --address lets the network in")
     parser.add_argument("--no-reload", action="store_true", help="do not start anew when files change")
     parser.add_argument("--no-sync", action="store_true", help="do not write function.json from the decorators")
     parser.add_argument("--azurite", action="store_true", help="start Azurite, data in DIR/.fastworker/azurite")
@@ -101,7 +119,13 @@ class _Sync:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C is for the session, which then ends in order
         )
-        out, err = await process.communicate()
+        try:
+            out, err = await process.communicate()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # an import may take as long as it likes
+            await process.wait()
+            raise
         for line in out.decode("utf-8", "replace").splitlines():
             self._console.info(line)
         if process.returncode:

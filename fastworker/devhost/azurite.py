@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from fastworker.devhost.console import Console
+from fastworker.devhost.private import private_folder
 from fastworker.devhost.storage import AZURITE_PORTS, StorageError
 
 START_S: Final = 60.0
@@ -36,7 +37,7 @@ class Azurite:
         if all(_open(port) for port in self._ports.values()):
             self._console.info("Azurite runs already")
             return self
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         services = [f"--{name}Port={port}" for name, port in self._ports.items()]
         command = [*(self._command or azurite_command()), "--silent", "--skipApiVersionCheck"]
         command += [f"--location={self._folder}", *services]
@@ -55,6 +56,9 @@ class Azurite:
         except TimeoutError:
             await self._stop()
             raise StorageError(f"Azurite did not start within {START_S:g} s; see {log}") from None
+        except asyncio.CancelledError:
+            await self._stop()
+            raise
         self._console.good(f"Azurite started, data in {self._folder}")
         return self
 

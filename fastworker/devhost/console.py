@@ -6,6 +6,7 @@ Used by everything that has something to tell. Rule: nobody else prints; one eve
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +19,8 @@ from fastworker.devhost.functions import Function
 
 STYLES: Final = {"Information": "", "Warning": "yellow", "Error": "red", "Debug": "dim"}
 LONGEST: Final = 400
+# A session may last for weeks.
+REMEMBERED: Final = 10_000
 
 
 # Nobody looks at a terminal that says nothing for longer.
@@ -25,11 +28,11 @@ REMIND_AFTER_S: Final = 10.0
 
 
 class Console:
-    """The terminal. `lines` keeps what was shown, for tests and for `/admin/host/status`."""
+    """The terminal. `lines` keeps what was shown last, for tests."""
 
     def __init__(self, rich: RichConsole | None = None) -> None:
         self.rich = rich or RichConsole(highlight=False, soft_wrap=True)
-        self.lines: list[str] = []
+        self.lines: deque[str] = deque(maxlen=REMEMBERED)
 
     # ---- the host's own lines ----
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from fastworker.devhost.private import private_file
 from fastworker.devhost.storage import Blob, Message, check_name, message_text
 
 WEEK_S: Final = 7 * 24 * 3600
@@ -31,11 +32,10 @@ class EmbeddedAccount:
     """A storage account in a file. Several processes may use it at once."""
 
     def __init__(self, path: Path, encoding: str = "base64") -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.description = f"the embedded store ({path})"
         self._path = path
         self._encoding = encoding
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._db = sqlite3.connect(private_file(path), isolation_level=None, timeout=10)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")  # data of a laptop's trial runs
         self._db.executescript(SCHEMA)

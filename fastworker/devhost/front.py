@@ -6,12 +6,14 @@ Rule: decides in the host's order: no route 404, key 401, disabled 404, then run
 
 import hmac
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastworker.devhost.admin import admin, is_admin_path
 from fastworker.devhost.forwarding import forward, proxy
 from fastworker.devhost.functions import Function
 from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.visitors import guarded
 from fastworker.devhost.webserver import Request, Response
 from fastworker.hostrules.answers import HttpReply
 from fastworker.hostrules.envelope import HttpRequest, TriggerData
@@ -77,8 +79,9 @@ class Router:
 class Front:
     """The handler of the web server, for all generations of the app: `app` is the one that runs, or None."""
 
-    def __init__(self, keys: Keys, cors: tuple[str, ...] = ()) -> None:
+    def __init__(self, keys: Keys, cors: tuple[str, ...] = (), *, address: str = "127.0.0.1") -> None:
         self.keys = keys
+        self._address = address
         self.cors = cors
         self.app: RunningApp | None = None
 
@@ -99,7 +102,7 @@ class Front:
             return Response(400)
         is_own = path.lower().startswith(("/admin/", "/runtime/webhooks/"))
         if is_own and not (self.app and self._is_functions(self.app, request)):
-            return await admin(self, request)
+            return await guarded(request, self._address, self.cors, partial(admin, self, request))
         if self.app is None or self.app.stopped:
             return Response(503, text="Function host is not running.")
         found = self.app.router.find(request.method, request.raw_path)

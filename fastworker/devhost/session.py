@@ -9,19 +9,20 @@ import errno
 import json
 import logging
 import os
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from fastworker.devhost import private
 from fastworker.devhost.app import RunningApp, read_app
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.azurite import Azurite
 from fastworker.devhost.console import Console, shortened
+from fastworker.devhost.ending import AskedToEndError, Ending
 from fastworker.devhost.front import BODY_LIMIT, Front, Keys
 from fastworker.devhost.ports import owner_of_port
+from fastworker.devhost.visitors import is_loopback
 from fastworker.devhost.watch import snapshot, wait_for_change
 from fastworker.devhost.webserver import WebServer
 from fastworker.errors import FastworkerError, PortInUseError
@@ -51,7 +52,8 @@ class Session:
         self._options = options
         self._environ = environ
         self._console = console
-        self._over = asyncio.Event()
+        self._ending = Ending()
+        self._over = False
         self._gave_up = asyncio.Event()
         self._exit_code = 0
 
@@ -63,23 +65,34 @@ class Session:
         listener = listen(options.address, port)
         port = listener.getsockname()[1]
         limit = settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or ""
-        front = Front(Keys(options.auth), settings.cors)
+        front = Front(Keys(options.auth), settings.cors, address=options.address)
         server = WebServer(front.handle, int(limit) if limit.isdigit() else BODY_LIMIT, self._console.warn)
         base_url = f"http://{options.address}:{port}"
         logging.basicConfig(handlers=[_ToConsole(self._console)], level=logging.WARNING)
-        self._watch_signals()
+        self._ending.watch()
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._ending.forget)
             stack.callback(listener.close)
-            if options.azurite:
-                await stack.enter_async_context(Azurite(options.root / ".fastworker" / "azurite", self._console))
-            stack.push_async_callback(server.close)
-            await server.start(listener)
-            stack.callback(self._announce(base_url, front.keys))
-            first = True
-            while not self._over.is_set():
-                await self._one_run(front, base_url, first=first)
-                first = False
+            with contextlib.suppress(AskedToEndError):
+                if options.azurite:
+                    azurite = Azurite(options.root / private.NAME / "azurite", self._console)
+                    await self._ending.unless_asked(stack.enter_async_context(azurite))
+                stack.push_async_callback(server.close)
+                await server.start(listener)
+                stack.callback(self._announce(base_url, front.keys))
+                self._tell_what_is_open(base_url)
+                first = True
+                while not self._over:
+                    await self._ending.unless_asked(self._one_run(front, base_url, first=first))
+                    first = False
         return self._exit_code
+
+    def _tell_what_is_open(self, base_url: str) -> None:
+        if is_loopback(self._options.address):
+            return
+        who = "whoever has a key can" if self._options.auth else "everybody who reaches this machine can"
+        what = "run the app's functions, and with them read and write its data, and use the admin endpoints"
+        self._console.error(f"open to the network at {base_url}: {who} {what}")
 
     async def _one_run(self, front: Front, base_url: str, *, first: bool) -> None:
         """One app until it must go. Its mistakes end the session at the first run, and wait for a change later."""
@@ -98,12 +111,12 @@ class Session:
             app = RunningApp(read, self._console, base_url, self._handler_gave_up)
             front.app = app
             await app.start()
+            await self._until_change(files)
         except FastworkerError as error:
             if first:
                 raise
             self._console.error(str(error))
             self._console.info("waiting for a change")
-        try:
             await self._until_change(files)
         finally:
             front.app = None
@@ -111,18 +124,11 @@ class Session:
                 await app.stop()
 
     async def _until_change(self, files: dict[Path, int]) -> None:
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._over.wait())]
         if self._options.reload:
-            waits.append(asyncio.create_task(self._changed(files)))
+            await self._changed(files)
         else:
-            waits.append(asyncio.create_task(self._gave_up.wait()))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waits:
-                task.cancel()
-        if self._gave_up.is_set() and not self._options.reload:
-            self._over.set()
+            await self._gave_up.wait()
+            self._over = True
 
     async def _changed(self, files: dict[Path, int]) -> None:
         names = await wait_for_change(self._options.root, files)
@@ -138,22 +144,12 @@ class Session:
             self._console.info("waiting for a change; Ctrl-C ends")
         self._gave_up.set()
 
-    def _watch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._end)
-
-    def _end(self) -> None:
-        self._over.set()
-
     def _announce(self, base_url: str, keys: Keys) -> Callable[[], None]:
         """Where `fastworker invoke` finds this session; the file goes with it."""
         if keys.enforced:
             self._console.info(f"master key {keys.master}, function key {keys.function}")
-        path = self._options.root / ".fastworker" / "dev.json"
-        path.parent.mkdir(exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)  # before the key is in it
+        path = self._options.root / private.NAME / "dev.json"
+        private.private_file(path)  # before the key is in it
         path.write_text(json.dumps({"url": base_url, "pid": os.getpid(), "key": keys.master}))
         return lambda: path.unlink(missing_ok=True)
 

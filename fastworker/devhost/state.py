@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fastworker.devhost.private import private_file
+
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS receipts (
   function TEXT, blob TEXT, etag TEXT, PRIMARY KEY (function, blob));
@@ -29,8 +31,7 @@ class TriggerState:
     """Receipts and timer status of one app."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self._db = sqlite3.connect(private_file(path), isolation_level=None, timeout=10)
         self._db.executescript(SCHEMA)
 
     def close(self) -> None:

@@ -126,11 +126,11 @@ def test_http_output_named_return(stand: Any, value: Any, status: int, body: byt
 def test_answer_is_accepted_or_fails(stand: Any, answer: Answering, status: int) -> None:
     """Section 4.1: anything that is not accepted is a 500 with an empty body, and its logs are lost."""
     host, handler = stand
-    before = len(host.console.lines)
+    before = len(list(host.console.lines))
     handler.script = lambda _: answer
     reply = host.call("GET", "/api/named")
     assert (reply.status, reply.body) == (status, b"")
-    assert not any("lost" in line and "answered" not in line for line in host.console.lines[before:])
+    assert not any("lost" in line and "answered" not in line for line in list(host.console.lines)[before:])
 
 
 @pytest.mark.parametrize("body", [b"", b"null"])
@@ -143,9 +143,9 @@ def test_empty_answer_is_none_at_all(body: bytes) -> None:
 def test_logs_are_lines_of_scalars(stand: Any) -> None:
     """Vector C36: numbers and booleans become text."""
     host, _ = stand
-    before = len(host.console.lines)
+    before = len(list(host.console.lines))
     ask(stand, "named", {"Logs": ["a", 1, True]})
-    assert [line for line in host.console.lines[before:] if line in ("[named] a", "[named] 1", "[named] true")]
+    assert [line for line in list(host.console.lines)[before:] if line in ("[named] a", "[named] 1", "[named] true")]
     assert accept(200, "application/json", b'{"Logs":["a",1,true]}').logs == ("a", "1", "true")
     for wrong in (b'{"Logs":[{}]}', b'{"Logs":"a"}'):
         with pytest.raises(AnswerError):
