@@ -173,13 +173,13 @@ def end_group(leader: int) -> None:
 
 
 def is_tracker(pid: int) -> bool:
-    """Whether it is a resource tracker of multiprocessing's, which removes shared memory that nobody has removed.
+    """Whether it is a resource tracker (multiprocessing's, loky's), which removes shared memory that nobody has removed.
 
     It ends by itself, a moment after those whom it works for, and must not be killed meanwhile: what is left in
     /dev/shm is memory lost to the machine.
     """
     try:
-        return b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"resource_tracker import main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 
