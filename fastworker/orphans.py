@@ -20,6 +20,7 @@ class Found(NamedTuple):
     unread: int  # bytes that have arrived and that nobody has read
     ended: bool  # the client has closed its side and nothing is unread
     written: int  # bytes ever written to it
+    again: bool = False  # another worker has died with the same request, unread
 
 
 class Death(NamedTuple):
@@ -40,10 +41,15 @@ def decide(row: ConnectionRow, found: Found, death: Death, *, now_ns: int) -> Fa
     """The fate of a connection in `row`'s phase.
 
     A request of which nothing has been read goes to another worker: user code has not seen it, so nothing happens
-    twice. A whole request is answered on a connection that stays usable. Half of a request or of an answer cannot
-    be continued by anybody else, so that the connection must go.
+    twice. But one that has cost two workers would cost all of them, one after the other, and is refused. A whole
+    request is answered on a connection that stays usable. Half of a request or of an answer cannot be continued by
+    anybody else, so that the connection must go.
     """
     match row.phase:
+        case Phase.TAKEN if found.unread and found.again:
+            return Fate(
+                problem(death.status, f"two workers died as they took this request; {death.detail}"), keep=False
+            )
         case Phase.TAKEN if found.unread:
             return Fate(None, keep=True)
         case Phase.TAKEN if found.ended:

@@ -173,7 +173,7 @@ def end_group(leader: int) -> None:
 
 
 def is_tracker(pid: int) -> bool:
-    """Whether it is a resource tracker (multiprocessing's, loky's), which removes shared memory that nobody has removed.
+    """Whether it is a resource tracker (multiprocessing's, loky's), which removes shared memory that is left behind.
 
     It ends by itself, a moment after those whom it works for, and must not be killed meanwhile: what is left in
     /dev/shm is memory lost to the machine.

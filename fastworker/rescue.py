@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from fastworker import linux, orphans
 from fastworker.acceptor import Acceptor
 from fastworker.answer import render
-from fastworker.board import Board
+from fastworker.board import Board, Phase
 from fastworker.connections import Audit, Connections
 from fastworker.logs import log
 
@@ -28,6 +28,8 @@ class Rescue:
         self._acceptor = acceptor
         self._audits: list[Audit] = []
         self._wanted = False  # an audit that could not begin yet
+        # Requests that have gone to another worker: number -> the connection, and its byte counts then.
+        self._handed_on: dict[int, tuple[socket.socket, int, int]] = {}
 
     def taken_by(self, slot: int) -> list[int]:
         """The connections that the board says the worker in `slot` has."""
@@ -40,14 +42,18 @@ class Rescue:
             return  # closed meanwhile, for another reason
         row = self._board.connection(number)
         try:
-            unread = linux.unread_bytes(number)
-            found = orphans.Found(unread, not unread and _ended(connection), linux.tcp_info(connection).written)
+            unread, info = linux.unread_bytes(number), linux.tcp_info(connection)
         except OSError:  # no memory: what cannot be known cannot be answered
             self._board.release(number)
             self._acceptor.close(number, linger=False)
             return
+        request = (connection, info.received - unread, info.written)  # where in the stream the request begins
+        again = self._handed_on.pop(number, None) == request
+        found = orphans.Found(unread, not unread and _ended(connection), info.written, again)
         fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns())
         keep = fate.keep
+        if row.phase is Phase.TAKEN and keep and fate.answer is None:
+            self._handed_on[number] = request
         if fate.answer is not None:
             answer = render(fate.answer, keep_alive=keep, head_only=row.head)
             try:

@@ -30,9 +30,12 @@ from fastworker.control import (
 )
 from fastworker.errors import FastworkerError
 from fastworker.inherited import Inherited
+from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log, write_traceback
+from fastworker.picture import PICTURE_SIGNAL
 from fastworker.processes import end_group, open_pidfd
 from fastworker.settings import Settings
+from fastworker.slow_loop import LOOP_SIGNAL
 
 # How long the parent may take to notice a worker's end if the signal for it got lost; it never should.
 BACKSTOP_S = 1.0
@@ -40,6 +43,8 @@ BACKSTOP_S = 1.0
 END_S = 1.6
 # An end is cut so long before the supervisor would kill: the log then says what took so long.
 MARGIN_S = 0.3
+
+OUR_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, SOFT_SIGNAL, LOOP_SIGNAL, PICTURE_SIGNAL}
 
 WorkerMain = Callable[[int, ControlSocket, Inherited, Settings, LoadedApp | None, int], int]
 
@@ -75,6 +80,8 @@ def main(
             log.error("app.forked", detail="the import of the app forked, and the child came back out of it; ended")
             os._exit(1)
         _warn_of_threads()
+        # Whatever the import has blocked: without these no deadline, no picture, and no news of a worker's end.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)
     exits.flush_before_forks()
     control.send(AppReady(sorted(app.functions) if app else []))
     # Objects that live for ever leave the collector's sight: no worker copies their pages just to look at them.

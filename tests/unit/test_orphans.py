@@ -30,6 +30,7 @@ ANSWERED, SILENT = True, False
         (Phase.TAKEN, Found(unread=9, ended=False, written=BEFORE), False, SILENT, True),
         (Phase.TAKEN, Found(unread=9, ended=True, written=BEFORE), False, SILENT, True),
         (Phase.TAKEN, Found(unread=0, ended=True, written=BEFORE), False, SILENT, False),
+        (Phase.TAKEN, Found(unread=9, ended=False, written=BEFORE, again=True), False, ANSWERED, False),
         # Somebody has read, and only the dead one can have been it.
         (Phase.TAKEN, Found(unread=0, ended=False, written=BEFORE), False, ANSWERED, False),
         (Phase.READING, Found(unread=0, ended=False, written=BEFORE), False, ANSWERED, False),
@@ -53,7 +54,9 @@ def test_each_phase_has_its_fate(phase, found, closing, answered, keep):
     assert (fate.answer is not None, fate.keep) == (answered, keep)
     if fate.answer is not None:
         assert fate.answer.status == 500
-        assert orjson.loads(fate.answer.body)["detail"] == DEATH.detail
+        detail = orjson.loads(fate.answer.body)["detail"]
+        assert detail.endswith(DEATH.detail)
+        assert ("two workers" in detail) is found.again
 
 
 @pytest.mark.parametrize("closing", [False, True])
