@@ -301,6 +301,14 @@ class Held:
         self._shared = shared
         self._sockets: dict[int, socket.socket] = {}
 
+    def try_out(self, number: int) -> None:
+        """Whether this process can have a descriptor under `number`; nothing is left there.
+
+        Raises:
+            OSError, ValueError: as `linux.duplicate_at`.
+        """
+        os.close(linux.duplicate_at(self._shared.fileno(), number))
+
     def get(self, number: int) -> socket.socket | None:
         return self._sockets.get(number)
 

@@ -44,7 +44,7 @@ from fastworker.control import (
     WorkerReady,
     cause_of,
 )
-from fastworker.errors import NOT_OURS, FastworkerError, HookError
+from fastworker.errors import NOT_OURS, AppLoadError, FastworkerError, HookError
 from fastworker.exchange import Conversation, InPlace
 from fastworker.http1 import HTTP1Connection
 from fastworker.inherited import Inherited
@@ -157,7 +157,9 @@ class Worker:
 
         Raises:
             HookError: one of them failed.
+            AppLoadError: the import has left no room for the descriptors of connections.
         """
+        self._check_limit()
         self._pictures.sit()
         self._service.listen()
         self._slow_loop.listen()
@@ -171,6 +173,20 @@ class Worker:
         self._thread.note_hooks()
         self._service.settle_in()
         self._control.send(WorkerReady(os.getpid()))
+
+    def _check_limit(self) -> None:
+        board = self._seat.board
+        last = board.first_number + board.connections - 1
+        try:
+            self._held.try_out(last)
+        except (OSError, ValueError) as error:
+            raise AppLoadError(
+                self._settings.app or "the app",
+                [
+                    f"the import has lowered the hard limit of open files (RLIMIT_NOFILE), and connections need "
+                    f"descriptors up to {last}: lower the soft limit only ({error})"
+                ],
+            ) from error
 
     def stop(self) -> None:
         """Waits for what handlers left on the loop, runs the stop hooks, ends the loop; nothing of that for ever."""

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from fastworker import bytecode, exits, linux, native_threads
 from fastworker.app import LoadedApp, load_app
+from fastworker.board import Seat
 from fastworker.control import (
     AppFailed,
     AppReady,
@@ -183,21 +184,21 @@ class _Forks:
                 # Should no worker be able to start, this is the cause that is told last.
                 theirs.send(WorkerFailed(5, f"a worker failed: {type(error).__name__}: {cause_of(error)}"))
             try:
-                exits.end_in_order(self._time_left_s(slot))
+                self._end_worker(slot)
             finally:
                 # Not sys.exit, which would unwind what this process has a copy of only, up to the supervisor's main.
                 os._exit(code)
         self._slots[pid] = slot
         self._control.send(Forked(slot, pid), open_pidfd(pid), give=True)
 
-    def _time_left_s(self, slot: int) -> float:
-        """In a worker that ends: until it is killed, for its stop hooks and its end together have a limit."""
-        now_ns = time.monotonic_ns()
-        board = self._inherited.board
+    def _end_worker(self, slot: int) -> None:
+        """A worker's end in order, before it is killed: its stop hooks and its end together have a limit."""
+        now_ns, board = time.monotonic_ns(), self._inherited.board
         limits_ns = [board.worker(slot).deadline_ns or now_ns + int(END_S * 1e9)]
         if board.drain_ns:
             limits_ns.append(board.drain_ns + int(self._settings.drain * 1e9))
-        return max(0.0, (min(limits_ns) - now_ns) / 1e9 - MARGIN_S)
+        Seat(board, slot, os.getpid()).inline(min(limits_ns))  # user code runs: it does not stand still
+        exits.end_in_order(max(0.0, (min(limits_ns) - now_ns) / 1e9 - MARGIN_S))
 
 
 def _warn_of_threads() -> None:

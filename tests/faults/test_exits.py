@@ -190,3 +190,30 @@ def test_what_hangs_at_the_end_is_cut_and_the_rest_runs(serve: Serve, tmp_path: 
     assert ran == ["the last registered ran", "the first registered ran"]
     assert any("exit.cut" in line and "poller" in line for line in server.stdout)
     assert any("ZeroDivisionError" in line for line in server.stderr)
+
+
+SLOW = """
+import atexit, time
+import fastworker as fw
+
+app = fw.App()
+
+@app.on_worker_start
+def start():
+    atexit.register(print, "sent", flush=True)
+    atexit.register(time.sleep, 2.4)
+
+@app.route(methods=["GET"])
+def hello(req: fw.Request) -> fw.Response:
+    return fw.Response("hello")
+"""
+
+
+def test_an_exit_function_may_take_its_time(serve: Serve, tmp_path: Path) -> None:
+    """Longer than a worker outside of user code may stand still."""
+    (tmp_path / "function_app.py").write_text(SLOW)
+    server = serve(cwd=tmp_path, app="function_app.py", workers=1)
+    server.signal(signal.SIGTERM)
+    assert server.wait() in (0, 200)
+    assert "sent" in server.stdout
+    assert server.stderr == []

@@ -152,5 +152,28 @@ def test_a_request_that_kills_whoever_takes_it_is_refused_in_the_end(
         assert response.status == 500
         assert "two workers" in response.json()["detail"]
         assert host.at_end()
-    died = [line for line in server.stderr if "worker.died" in line]
-    assert len(died) == 2
+    wait_for(lambda: len(server.workers()) == workers, "their successors")
+    wait_for(lambda: sum("worker.died" in line for line in server.stderr) == 2, "two deaths")
+
+
+# Without CAP_SYS_RESOURCE, which root has, nobody can raise a hard limit again.
+HARD_LIMIT = """
+import ctypes, resource
+header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+sets = (ctypes.c_uint32 * 6)()
+libc = ctypes.CDLL(None)
+libc.capget(header, sets)
+for word in range(3):
+    sets[word] &= ~(1 << 24)
+libc.capset(header, sets)
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+"""
+
+
+@pytest.mark.parametrize("preload", [1, 0])
+def test_a_hard_limit_without_room_for_connections_is_told_at_start(tmp_path: Path, preload: int) -> None:
+    """Nobody can be served: the last line says why, and what to do."""
+    (tmp_path / "function_app.py").write_text(HARD_LIMIT + APP)
+    with Server(cwd=tmp_path, app="function_app.py", workers=1, preload=preload) as server:
+        assert server.wait() == 3
+        assert "lower the soft limit only" in server.stderr[-1]
