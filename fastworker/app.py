@@ -19,10 +19,11 @@ from fastworker import logs
 from fastworker.app_files import function_folders, function_json_of, host_json_of, twin_folders
 from fastworker.bindings import Binding, HostConfig, HttpShape, is_http_only, name_problems, name_warnings
 from fastworker.config_files import ConfigFileError
-from fastworker.data_decorators import DataDecorators
 from fastworker.declarations import Declaration, Decorator, call_site
 from fastworker.errors import AppLoadError
 from fastworker.frames import is_ours
+from fastworker.input_decorators import InputDecorators
+from fastworker.output_decorators import OutputDecorators
 from fastworker.plan import Function, as_annotated, make_function
 from fastworker.route_checks import route_problems, route_warnings, without_leading_slash
 from fastworker.trigger_checks import check_trigger
@@ -38,8 +39,20 @@ DEFAULT_FILE = "function_app.py"
 FILES = (DEFAULT_FILE, "main.py", "app.py", "asgi.py", "wsgi.py")
 
 
-class App(TriggerDecorators, DataDecorators):
-    """An app: a set of functions. `state` is a free namespace, one per worker, for what the hooks open."""
+class App(TriggerDecorators, InputDecorators, OutputDecorators):
+    """An app: a set of functions.
+
+    `state` is a free namespace, one per worker, for what the hooks open; `folder` is that of the module that made it.
+
+    Example:
+        app = fw.App()
+
+        @app.route("hello")
+        def hello(req: fw.Request) -> str:
+            return f"hello {req.query.get('name', 'you')}"
+
+    See protocol 1.3.
+    """
 
     # What an adapter made it of, for the line at start-up.
     kind = ""
@@ -62,9 +75,21 @@ class App(TriggerDecorators, DataDecorators):
     @overload
     def function(self, name: str | None = None, *, deadline: float | None = None) -> Decorator: ...
     def function(self, name: Any = None, *, deadline: float | None = None) -> Any:
-        """Name a function, limit its time (seconds), or bind it by name alone to `{name}/function.json`.
+        """Name a function, limit its time, or bind it by name alone to `{name}/function.json`.
 
-        Optional where a trigger decorator stands; the name is the handler's own if none is given.
+        Optional where a trigger decorator stands.
+
+        Args:
+            name: the function's name in the host; by default the handler's own.
+            deadline: seconds after which `DeadlineExceeded` is raised in the handler, counted from the host's send. The
+                smallest of this, FASTWORKER_DEADLINE and host.json's functionTimeout less a second holds.
+
+        Example:
+            @app.function("resize", deadline=20)
+            @app.queue_trigger("name", queue_name="images")
+            def resize_image(name: str) -> None: ...
+
+        See protocol 5.1 and 7.
         """
         if callable(name):
             self.declare(name)
@@ -87,12 +112,26 @@ class App(TriggerDecorators, DataDecorators):
         return decorate
 
     def on_worker_start(self, hook: F) -> F:
-        """Run `hook` in each worker before its first invocation: open connections here, not at import."""
+        """Run `hook`, sync or async, in each worker before its first invocation: open connections here, not at import.
+
+        A hook that raises ends its worker; where no worker can start, the server ends with exit code 5.
+
+        Example:
+            @app.on_worker_start
+            def connect() -> None:
+                app.state.db = sqlite3.connect("shop.db")
+        """
         self.start_hooks.append(hook)
         return hook
 
     def on_worker_stop(self, hook: F) -> F:
-        """Run `hook` in each worker after its last invocation."""
+        """Run `hook`, sync or async, in each worker after its last invocation; it has 10 seconds.
+
+        Example:
+            @app.on_worker_stop
+            def disconnect() -> None:
+                app.state.db.close()
+        """
         self.stop_hooks.append(hook)
         return hook
 

@@ -21,7 +21,16 @@ NO_RETRY = RetryContext()
 
 
 class Out(Generic[T]):
-    """An output binding's value: `message.set(...)`. What was set last counts; None writes nothing."""
+    """An output binding's value, as an argument of the handler. What was set last counts; None writes nothing.
+
+    Example:
+        @app.route("order")
+        @app.queue_output("message", queue_name="orders")
+        def order(req: fw.Request, message: fw.Out[str]) -> None:
+            message.set(req.text)
+
+    See protocol 4.6.
+    """
 
     __slots__ = ("_value",)
 
@@ -38,10 +47,19 @@ class Out(Generic[T]):
 
 
 class Result(Generic[T]):
-    """What a handler returns to answer and write outputs in one go: `return Result(response, message=text)`.
+    """What a handler returns to answer and write outputs in one go.
 
-    `value` goes where a plain return value goes; keyword arguments are output bindings by name and win over
-    what was `set` before.
+    Args:
+        value: goes where a plain return value goes (the http output, or `$return`).
+        outputs: output bindings by name; they win over what was `set` before.
+
+    Example:
+        @app.route("order")
+        @app.queue_output("message", queue_name="orders")
+        def order(req: fw.Request) -> fw.Result:
+            return fw.Result("accepted", message=req.text)
+
+    See protocol 4.2.
     """
 
     __slots__ = ("outputs", "value")
@@ -52,7 +70,19 @@ class Result(Generic[T]):
 
 
 class Context:
-    """One invocation, as its handler sees it."""
+    """One invocation, as its handler sees it: an argument that is annotated so.
+
+    `function_name` and `invocation_id` are the host's; `metadata` is the trigger's, decoded when asked for;
+    `traceparent` is the host's, if it sent one.
+
+    Example:
+        @app.queue_trigger("item", queue_name="items")
+        def work(item: str, context: fw.Context) -> None:
+            if context.remaining() < 5:
+                raise TimeoutError(f"try {context.retry_count}: not enough time left")
+
+    See protocol 2.3 and 2.5.
+    """
 
     __slots__ = ("_deadline", "_retry", "function_name", "invocation_id", "metadata", "traceparent")
 

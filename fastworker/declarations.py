@@ -1,6 +1,6 @@
 """What decorators note about a handler, before anything is checked.
 
-Filled by trigger_decorators.py, data_decorators.py and App; plan.py makes Functions of it.
+Filled by the decorators (trigger_decorators.py and its neighbours) and App; plan.py makes Functions of it.
 Rule: a decorator returns the handler itself, so that decorated functions stay plain callables, and may be
 stacked in any order; nothing is checked here, for plan.py reports every mistake of an app together.
 """
