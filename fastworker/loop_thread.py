@@ -11,15 +11,16 @@ Signals are the main thread's: those of fastworker are blocked here, or one migh
 import asyncio
 import inspect
 import os
+import select
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from typing import Any, TypeVarTuple
 
 import uvloop
 
-from fastworker import forks
+from fastworker import forks, linux
 from fastworker.logs import log, write_traceback
 
 Ts = TypeVarTuple("Ts")
@@ -28,13 +29,18 @@ Ts = TypeVarTuple("Ts")
 BEAT_S = 0.2
 # What cancelled tasks get for their `finally` blocks.
 CANCEL_S = 0.3
+# Whoever awaits a task hears of its failure by then; nobody else does before it is collected, if ever.
+UNHEARD_S = 1.0
 
 
 class LoopThread:
     """The loop, and its thread once it is needed. `blocked` are the signals that it must not take."""
 
     def __init__(self, blocked: Collection[int]) -> None:
+        before = linux.epolls()
         self.loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        self._epolls = linux.epolls() - before
+        self.loop.set_task_factory(_watched_task)
         self._blocked = blocked
         self._thread: threading.Thread | None = None
         self._ending = False
@@ -51,6 +57,13 @@ class LoopThread:
             self._thread = threading.Thread(target=self._run, name="fastworker-loop", daemon=True)
             self._thread.start()
         self.loop.call_soon_threadsafe(callback, *arguments)
+
+    def leave(self) -> None:
+        """In a child that was forked on the loop: it waits for nothing of its parent's, and takes nothing from it."""
+        if threading.get_ident() == self.ident:
+            fresh = select.epoll()
+            for fd in self._epolls:
+                os.dup2(fresh.fileno(), fd, inheritable=False)
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
@@ -130,6 +143,31 @@ class LoopThread:
             )
             await asyncio.wait(left, timeout=CANCEL_S)
         await asyncio.wait_for(self.loop.shutdown_asyncgens(), CANCEL_S)
+
+
+def _watched_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **options: Any
+) -> "asyncio.Task[Any]":
+    task = asyncio.Task(coroutine, loop=loop, **options)
+    task.add_done_callback(_look_at_end)
+    return task
+
+
+def _look_at_end(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled() and _is_unheard(task):
+        task.get_loop().call_later(UNHEARD_S, _tell_unheard, task)
+
+
+def _tell_unheard(task: "asyncio.Task[Any]") -> None:
+    """A task that is kept, and that nobody awaits, would keep its failure to itself."""
+    if _is_unheard(task):
+        error = task.exception()
+        if error is not None and not isinstance(error, (SystemExit, KeyboardInterrupt)):  # told where they came out
+            write_traceback(f"the task {_name(task)} on the worker's event loop failed, and nobody awaits it", error)
+
+
+def _is_unheard(task: "asyncio.Task[Any]") -> bool:
+    return bool(getattr(task, "_log_traceback", False))
 
 
 def _start(loop: asyncio.AbstractEventLoop, function: Callable[[], Any]) -> None:

@@ -200,7 +200,7 @@ class Service:
         except Rejected as rejected:
             return rejected.answer
         coroutine = run_async(invocation)
-        task = loop.create_task(coroutine)
+        task = asyncio.Task(coroutine, loop=loop)  # and not create_task: `outcome` hears of its end
         timer = loop.call_later(
             invocation.deadline.remaining_s(time.monotonic_ns()), _cancel, invocation, coroutine, task
         )

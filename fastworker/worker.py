@@ -62,7 +62,7 @@ from fastworker.turns import Turns
 IDLE_S = 0.25
 STOP_HOOKS_S = 10.0
 # Of the time for a drain, what the stop hooks and the clean-up of cancelled tasks have for themselves.
-RESERVE_S = 1.0
+RESERVE_S = 1.5
 
 
 def main(
@@ -232,6 +232,8 @@ class Worker:
             self._control.close()
         with contextlib.suppress(OSError):
             self._shared.close()
+        with contextlib.suppress(OSError):
+            self._thread.leave()
         faulthandler.unregister(PICTURE_SIGNAL)
         linux.name_process("fastworker-fork")
 

@@ -214,6 +214,12 @@ async def leave_failure(job: str) -> Any:
 
 
 @function
+async def keep_failure(job: str) -> Any:
+    app.state.kept = asyncio.create_task(fail_by(job))
+    return [os.getpid()]
+
+
+@function
 async def await_failure(job: str) -> Any:
     await asyncio.create_task(fail_by(job))
     return [os.getpid()]
@@ -278,6 +284,17 @@ def in_child(job: str) -> None:
             return
 
 
+async def in_child_async(job: str) -> None:
+    """As far as a child of the loop can go on: what it waits for there is its own."""
+    if job == "wait":
+        due = app.state.loop.create_future()
+        app.state.loop.call_later(0.05, due.set_result, None)
+        await due
+        told()
+        sys.exit(11)
+    in_child(job)
+
+
 def status_of(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -295,9 +312,9 @@ def fork(job: str) -> Any:
 async def fork_async(job: str) -> Any:
     child = os.fork()
     if child == 0:
-        in_child(job)
+        await in_child_async(job)
         return [["the child's"]]
-    return [status_of(child)]
+    return [await asyncio.to_thread(status_of, child)]
 
 
 @function

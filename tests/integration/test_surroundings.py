@@ -192,6 +192,10 @@ def test_nothing_on_the_loop_ends_the_worker(server: Server) -> None:
         assert ask(server, "nap", 0.001) == worker
         assert ask(server, "pid") == worker
     wait_for(lambda: any("left behind" in line for line in server.stderr), "the traceback of a task left behind")
+    assert ask(server, "keep_failure", "error")[0] == 200
+    told = "the task fail_by"
+    wait_for(lambda: any(told in line for line in server.stderr), "that of one that is kept, and that nobody awaits")
+    assert sum(told in line for line in server.stderr) <= 2
 
 
 def test_a_neighbour_that_is_cancelled_is_answered_at_once(server: Server) -> None:
@@ -253,7 +257,8 @@ def one_answer_each(server: Server, function: str, jobs: Iterator[str] | list[st
 def test_a_forked_child_is_no_worker(server: Server, function: str) -> None:
     """It ends where it says so, or where it comes back; one answer is given, by its parent."""
     worker = ask(server, "pid")
-    codes = {"exit": 7, "exit with words": 1, "raise": 1, "hard": 9, "return": 0}
+    codes = {"wait": 11} if function == "fork_async" else {}
+    codes |= {"exit": 7, "exit with words": 1, "raise": 1, "hard": 9, "return": 0}
     assert one_answer_each(server, function, list(codes)) == list(codes.values())
     assert ask(server, "pid") == worker
     assert len(server.workers()) == 1
