@@ -1,7 +1,7 @@
 """TestClient: calls an app's functions through the same codec as the server, without any process.
 
 Builds the envelope as the host would, runs invoke.py, and reads the answer as the host would (hosting rules in
-simulated_host.py), so that a test sees what would be in the queue.
+testing_host.py and hostrules/), so that a test sees what would be in the queue.
 Rule: nothing here is imported by the server.
 """
 
@@ -23,7 +23,7 @@ from fastworker.deadline import deadline_from
 from fastworker.errors import AppLoadError
 from fastworker.invoke import Invocation, Rejected, begin, run_async, run_sync
 from fastworker.plan import Function
-from fastworker.simulated_host import HttpResponse, build_envelope, read_outputs
+from fastworker.testing_host import HttpResponse, build_envelope, read_outputs
 
 __all__ = ["HttpResponse", "InvocationResult", "TestClient"]
 

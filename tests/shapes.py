@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from fastworker.app import LoadedApp, load_app
 from fastworker.devhost.forwarding import HOP
 from fastworker.routing import RouteTable, decoded_path
-from fastworker.simulated_host import HttpResponse, build_envelope, read_outputs
+from fastworker.testing_host import HttpResponse, build_envelope, read_outputs
 from tests.harness import APPS
 from tests.plain_client import PlainClient, Reply
 

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "fastworker"
 NAMES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 DEPENDENCIES = {"httptools", "msgspec", "orjson", "uvloop"}
 # Development tools, imported by nobody that serves.
-TOOLS = {"testing", "simulated_host"}
+TOOLS = {"testing", "testing_host"}
 # Imported inside of a function, when a flag or a handler asks for it.
 OPTIONAL = {"debugger": {"debugpy"}, "forms": {"multipart"}}
 

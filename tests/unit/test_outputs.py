@@ -1,6 +1,6 @@
 """Group C of the protocol's test vectors, as far as the handler decides them, and what survives the host.
 
-What arrives is judged by simulated_host.py, which follows protocol 4.2 to 4.6 and shares no code with outputs.py.
+What arrives is judged by hostrules/, which follows protocol 4.2 to 4.6 and shares no code with outputs.py.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from fastworker.bindings import RETURN, Binding
 from fastworker.jsontext import UnencodableError
 from fastworker.messages import Response
 from fastworker.outputs import NOTHING, output_encoder, render_answer
-from fastworker.simulated_host import HttpResponse, read_outputs
+from fastworker.testing_host import HttpResponse, read_outputs
 
 DATE = "2020-01-02T03:04:05"
 
@@ -180,18 +180,18 @@ def test_objects_stay_objects(type_):
 @pytest.mark.parametrize(
     ("value", "status", "body", "content_type"),
     [
-        pytest.param(None, 204, b"", None, id="C28-nothing-is-204"),
+        pytest.param(None, 204, b"", "text/plain; charset=utf-8", id="C28-nothing-is-204"),
         pytest.param("SomeBlah", 200, b"SomeBlah", "text/plain; charset=utf-8", id="C29-text"),
         pytest.param(Response("x", status_code=201), 201, b"x", "text/plain; charset=utf-8", id="C30-status"),
         pytest.param(Response("x", status_code=404), 404, b"x", "text/plain; charset=utf-8", id="C42-status"),
-        pytest.param(Response(status_code=404), 404, b"", None, id="status-only"),
+        pytest.param(Response(status_code=404), 404, b"", "text/plain; charset=utf-8", id="status-only"),
         pytest.param(
             Response("x", headers={"content-type": "text/html"}), 200, b"x", "text/html; charset=utf-8", id="C44"
         ),
         pytest.param(Response("x", content_type="text/html"), 200, b"x", "text/html; charset=utf-8", id="C44-own"),
         pytest.param("aGVsbG8=", 200, b"aGVsbG8=", "text/plain; charset=utf-8", id="C41-text-that-is-base64"),
         pytest.param("true", 200, b"true", "text/plain; charset=utf-8", id="text-that-is-json"),
-        pytest.param("", 200, b"", None, id="empty-text"),
+        pytest.param("", 200, b"", "text/plain; charset=utf-8", id="empty-text"),
         pytest.param({"a": 1}, 200, b'{"a":1}', "application/json; charset=utf-8", id="object"),
         pytest.param([1, "x"], 200, b'[1,"x"]', "application/json; charset=utf-8", id="array"),
         pytest.param(True, 200, b"true", "application/json; charset=utf-8", id="bool"),
