@@ -8,7 +8,7 @@ Rule: knows no connection and moves no bytes. Everything that it refuses, it ref
 import asyncio
 import inspect
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 import msgspec
@@ -110,9 +110,9 @@ class Service:
                 self._plain.add(function.name, route, allowed, target)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
-    def listen(self) -> None:
-        """From now on the supervisor's signal ends a `def` handler at its deadline."""
-        self._main_thread.listen()
+    def listen(self, on_broken_import: Callable[[list[str]], object] | None = None) -> None:
+        """From now on the supervisor's signal ends a `def` handler at its deadline; see `MainThread.listen`."""
+        self._main_thread.listen(on_broken_import)
 
     def settle_in(self) -> None:
         """The start hooks have run: what this thread is like now is what every `def` handler will find."""

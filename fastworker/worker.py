@@ -161,7 +161,7 @@ class Worker:
         """
         self._check_limit()
         self._pictures.sit()
-        self._service.listen()
+        self._service.listen(self._on_broken_import)
         self._slow_loop.listen()
         self._rest.listen()
         signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -217,6 +217,16 @@ class Worker:
             name = getattr(hook, "__qualname__", repr(hook))
             write_traceback(f"the {kind} hook {name} failed", error)
             raise HookError(f"the {kind} hook {name} failed: {type(error).__name__}: {error}") from error
+
+    def _on_broken_import(self, modules: list[str]) -> None:
+        """A deadline strikes inside an import: these modules are half-made, so this worker serves nobody after it."""
+        log.warning(
+            "import.broken",
+            modules=modules,
+            detail="the deadline has struck while a handler imported them; this worker is replaced, for what they had "
+            "done by then would be done twice. Import them with the app, or in @app.on_worker_start",
+        )
+        self._on_sigterm()
 
     def _on_sigterm(self, *_: object) -> None:
         """Somebody wants this one worker gone: as if the supervisor had asked for it."""

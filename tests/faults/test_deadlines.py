@@ -201,3 +201,44 @@ def test_sync_handler_in_a_thread_is_interrupted(server: Server) -> None:
             napping.receive()
     assert statuses == [504] * 4
     assert not [line for line in server.stderr if "worker." in line]
+
+
+IMPORTS_LATE = """
+import os
+import fastworker as fw
+
+app = fw.App()
+registered = set()
+
+@app.function(deadline=0.2)
+@app.generic_trigger("job", type="manualTrigger")
+@app.generic_output_binding("$return", type="queue", queueName="q", connection="S")
+def late(job):
+    import registering
+    return [os.getpid()]
+"""
+REGISTERING = """
+import pathlib, time
+import function_app
+if "it" in function_app.registered:
+    raise ValueError("registered already")
+function_app.registered.add("it")
+slow = pathlib.Path(__file__).with_name("slow")
+if slow.exists():
+    slow.unlink()
+    time.sleep(5)
+"""
+
+
+def test_deadline_inside_an_import_costs_the_worker_and_no_later_call(serve: Serve, tmp_path: Path) -> None:
+    """Half of a module stays behind; where it does, nothing more is served."""
+    for name, text in {"function_app.py": IMPORTS_LATE, "registering.py": REGISTERING, "slow": ""}.items():
+        (tmp_path / name).write_text(text)
+    server = serve(cwd=tmp_path, app="function_app.py", workers=1)
+    before = server.workers()
+    with server.connect() as host:
+        assert host.invoke("late").status == 504
+        first = host.invoke("late")
+        assert (first.status, host.invoke("late").value) == (200, first.value)
+    assert first.value not in before
+    assert any("import.broken" in line and "registering" in line for line in server.stdout)

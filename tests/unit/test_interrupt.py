@@ -113,3 +113,34 @@ def test_except_exception_does_not_swallow_a_deadline(main_thread):
         return "not reached"
 
     assert main_thread.run(1, body, lambda: "late") == "late"
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_a_deadline_inside_an_import_is_told_with_the_modules(main_thread, tmp_path, monkeypatch, caught):
+    """All that are half-made, the innermost first; also if somebody catches it on the way."""
+    package = tmp_path / "half_made_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from half_made_package import inner\n")
+    (package / "inner.py").write_text(f"import signal\nsignal.raise_signal({int(SOFT_SIGNAL)})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told: list[list[str]] = []
+    main_thread.listen(told.append)
+
+    def body() -> str:
+        try:
+            import half_made_package  # type: ignore[import-not-found]  # noqa: F401, PLC0415
+        except DeadlineExceeded:
+            if not caught:
+                raise
+        return "caught"
+
+    assert main_thread.run(time.monotonic_ns(), body, lambda: "late") == ("caught" if caught else "late")
+    assert told == [["half_made_package.inner", "half_made_package"]]
+
+
+def test_a_deadline_outside_of_an_import_is_nobodys_import(main_thread):
+    """Even where an import has led to the handler."""
+    told: list[list[str]] = []
+    main_thread.listen(told.append)
+    assert main_thread.run(time.monotonic_ns(), strike, lambda: "late") == "late"
+    assert told == []
