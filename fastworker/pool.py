@@ -70,12 +70,13 @@ class WorkerReady(NamedTuple):
 
 
 class WorkerGone(NamedTuple):
-    """The worker's process has ended. `served`: it has answered at least one request."""
+    """The worker's process has ended. `served`: it has answered at least one request. `unborn`: it was never there."""
 
     slot: int
     cause: str
     served: bool
     exit_code: int = 5
+    unborn: bool = False
 
 
 class RecycleAsked(NamedTuple):
@@ -180,6 +181,7 @@ class Pool:
     _reload_wanted: bool = False
     _zygotes: set[int] = field(default_factory=set)  # those that have imported and live
     _failed_at: float = 0.0
+    _unborn_since: float = 0.0  # since then every start has failed for want of a process; 0: not so
     _silent: int | None = None  # the generation whose zygote does not fork
     _fallback: int | None = None  # the generation before, while the newest has not yet replaced it
 
@@ -233,6 +235,7 @@ class Pool:
             raise AssertionError(f"worker {slot} is {worker.state}, so it cannot become {after}")
         worker.state = after
         worker.since = now
+        self._unborn_since = 0.0
 
     def _app_ready(self, generation: int) -> None:
         self.loading = None
@@ -255,7 +258,7 @@ class Pool:
             self._silent = None  # no other is to be had for now, so it is asked again
             if self.generation < 0 and (self.has_imported or event.unborn):
                 # It did import before, or has not been tried: what hinders it now may pass.
-                self._failed_start(now, event.exit_code, event.cause, actions)
+                self._failed_start(now, event, actions)
             elif self.generation < 0:
                 self._give_up(event.exit_code, event.cause, actions)
             else:
@@ -264,7 +267,7 @@ class Pool:
             # Its workers die with it. Import again: the state that a zygote dies of need not be for ever.
             self.generation = -1
             self._fallback = None
-            self._failed_start(now, event.exit_code, event.cause, actions)
+            self._failed_start(now, event, actions)
 
     def _worker_gone(self, now: float, event: WorkerGone, actions: list[Action]) -> None:
         worker = self._workers.pop(event.slot)
@@ -272,17 +275,21 @@ class Pool:
         if started and (event.served or now - worker.since >= YOUNG_S):
             self._failures = 0
         elif worker.state is not WorkerState.RETIRING and not worker.doomed:
-            self._failed_start(now, event.exit_code, event.cause, actions)
+            self._failed_start(now, event, actions)
 
-    def _failed_start(self, now: float, exit_code: int, cause: str, actions: list[Action]) -> None:
+    def _failed_start(self, now: float, event: ZygoteGone | WorkerGone, actions: list[Action]) -> None:
+        cause = event.cause
         self._failures += 1
         self._failed_at = now
+        self._unborn_since = (self._unborn_since or now) if event.unborn else 0.0
         if self._failures > 1:
             pause = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (self._failures - 2))
             self._retry_at = now + pause
             actions.append(Tell("worker.backoff", {"failed_starts": self._failures, "pause_s": pause}))
         if self._failures < FAILED_STARTS or self._stopping:
             return
+        if event.unborn and now - self._unborn_since < self.start_timeout_s:
+            return  # no processes or no memory: that passes, and another server would find no more of them
         if self._fallback is not None:
             actions.append(Tell("reload.failed", {"cause": cause, "serving": "the code from before"}))
             failed = self.generation
@@ -291,7 +298,7 @@ class Pool:
             for worker in self._of(failed):
                 worker.outdated = True
         elif not self.slots_in(WorkerState.READY):
-            self._give_up(exit_code, f"no worker can be started, {self._failures} tries failed: {cause}", actions)
+            self._give_up(event.exit_code, f"no worker can be started, {self._failures} tries failed: {cause}", actions)
 
     def _end_overdue(self, now: float, actions: list[Action]) -> None:
         if self.loading is not None and now - self._loading_since > self.start_timeout_s:

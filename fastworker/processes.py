@@ -197,8 +197,12 @@ def how_it_ended(status: int | None) -> str:
 
 def _all() -> list[tuple[int, int, int]]:
     """Every process of this machine (or container): pid, parent, process group."""
-    found = []
-    for name in os.listdir("/proc"):
+    found: list[tuple[int, int, int]] = []
+    try:
+        names = os.listdir("/proc")
+    except OSError:  # no descriptor is free: whoever asks asks again
+        return found
+    for name in names:
         if name.isdigit():
             with contextlib.suppress(OSError, IndexError):
                 words = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()

@@ -40,11 +40,12 @@ from fastworker.control import (
     WorkerReady,
 )
 from fastworker.deadline import limit_s
+from fastworker.host import Host
 from fastworker.inherited import Inherited
 from fastworker.logs import log, write_traceback
 from fastworker.picture import PictureFrame
 from fastworker.pool import Pool, WorkerState
-from fastworker.processes import Process, how_it_ended, open_pidfd, own_signals
+from fastworker.processes import Process, how_it_ended, own_signals
 from fastworker.rescue import Rescue
 from fastworker.settings import Settings
 from fastworker.starting import Starting
@@ -77,8 +78,7 @@ class Supervisor:
     def __init__(self, settings: Settings, workers: int, listener: socket.socket, warden_main: WardenMain) -> None:
         self._settings = settings
         longest_s = limit_s(own_s=None, server_s=settings.deadline, host_timeout_s=None, grace_s=settings.grace)
-        self._host_pid = os.getppid()
-        self._host = open_pidfd(self._host_pid) if settings.under_host else None
+        self._host = Host() if settings.under_host else None
 
         soft_limit = linux.soft_descriptor_limit()
         numbers = number_range(linux.raise_descriptor_limit())
@@ -102,13 +102,7 @@ class Supervisor:
         self._loop = uvloop.new_event_loop()
         self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
         self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor)
-        self._workers = Workers(
-            self._loop,
-            self._zygotes,
-            hear=self._on_message,
-            forked=lambda slot: self._step(pool.WorkerForked(slot)),
-            gone=self._worker_gone,
-        )
+        self._workers = Workers(self._loop, self._zygotes, self._on_message, self._forked, self._worker_gone)
         self._watchdog = Watchdog(
             self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
         )
@@ -118,6 +112,7 @@ class Supervisor:
         self._quiet_scans = 0
         self._slow_scan_ns = 0
         self._ending_ns = 0
+        self._hurried_ns = 0
         self._finished = False
 
     def run(self) -> Outcome:
@@ -138,7 +133,7 @@ class Supervisor:
         self._acceptor.start()
         self._zygotes.watch(self._loop)
         if self._host is not None:
-            self._loop.add_reader(self._host, self._host_gone)
+            self._host.watch(self._loop, self._host_gone)
         self._step(pool.Tick())
         self._loop.call_soon(self._scan)
         while not self._finished:
@@ -191,7 +186,10 @@ class Supervisor:
             self._workers.fork(generation, slot)
         except OSError as error:
             cause = f"no control socket can be made for a worker: {os.strerror(error.errno or 0)}"
-            self._step(pool.WorkerGone(slot, cause, served=False))
+            self._step(pool.WorkerGone(slot, cause, served=False, unborn=True))
+
+    def _forked(self, slot: int) -> None:
+        self._step(pool.WorkerForked(slot))
 
     def _on_message(self, worker: Worker, message: AnyMessage) -> None:
         slot = worker.slot
@@ -260,15 +258,16 @@ class Supervisor:
             self._rescue.begin_audit(self._workers.slots())
 
         failure = worker.failure
-        cause = failure.cause if failure else f"a worker {how_it_ended(status)}"
+        unborn = worker.process is None
+        cause = failure.cause if failure else "cannot be forked" if unborn else f"a worker {how_it_ended(status)}"
         served = row.served > 0 or bool(taken)
-        self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5))
+        self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5, unborn))
 
     def _tell_end(self, worker: Worker, status: int | None, taken: list[int]) -> None:
         """One line of an end of which nobody has told yet: how it came, and whom it took along."""
-        if worker.death is not None or worker.process is None:
-            return
         slot, pid = worker.slot, worker.pid
+        if worker.death is not None or not pid:
+            return
         if not taken and status in (0, signal.SIGTERM):
             log.info("worker.ended", slot=slot, pid=pid, detail="told so by somebody else (SIGTERM)")
         elif worker.failure is None or self._pool.state_of(slot) is not WorkerState.STARTING:
@@ -295,7 +294,7 @@ class Supervisor:
         if self._board.drain_ns and self._drained(now_ns):
             self._step(pool.StopAsked())
         self._step(pool.Tick())
-        if self._outcome is not None and self._pool.empty:
+        if self._outcome is not None and (self._pool.empty or self._is_stuck(now_ns)):
             self._wind_up(now_ns)
         if not self._finished:
             self._loop.call_later(SCAN_S, self._scan)
@@ -305,8 +304,8 @@ class Supervisor:
         self._recycle()
         self._zygotes.look()
         self._workers.look()
-        if self._settings.under_host and self._host is None and os.getppid() != self._host_pid:
-            self._host_gone()
+        if self._host is not None:
+            self._host.look()
         if not self._zygotes.has_warden and not self._ending_ns:
             self._loop.stop()  # for it to be forked
         self._starting.look(now_ns / 1e9)
@@ -336,17 +335,12 @@ class Supervisor:
         else:
             self._hurry("a second signal")
 
-    def _host_gone(self) -> None:
-        """Whoever started us has ended: nobody is left to answer, or to start us again."""
-        if self._host is not None:
-            self._loop.remove_reader(self._host)
-            os.close(self._host)
-            self._host = None
-        if not self._board.drain_ns:
-            log.warning("host.gone", pid=self._host_pid, detail="the process that started this server has ended")
-            self._board.drain_ns = time.monotonic_ns()
-            self._host_pid = os.getppid()
-            self._hurry("the host has ended")
+    def _host_gone(self, what: str) -> None:
+        """Nobody is left to answer, or to start us again."""
+        log.warning("host.gone", detail=what)
+        self._board.drain_ns = self._board.drain_ns or time.monotonic_ns()
+        self._hurry("the host has ended")
+        self._zygotes.end_warden()  # it ends all that is left, at once
 
     def _drained(self, now_ns: int) -> bool:
         """Nothing is in flight, in two looks: a request that lay in its socket has been taken by then."""
@@ -357,7 +351,12 @@ class Supervisor:
         self._quiet_scans = 0 if busy else self._quiet_scans + 1
         return self._quiet_scans >= 2
 
+    def _is_stuck(self, now_ns: int) -> bool:
+        """A worker that was killed does not end: it hangs in the kernel (a disk, a network drive)."""
+        return 0 < self._hurried_ns < now_ns - LAST_S * 1e9
+
     def _hurry(self, why: str) -> None:
+        self._hurried_ns = self._hurried_ns or time.monotonic_ns()
         death = orphans.Death(f"the server stopped before this invocation had ended ({why})", 503)
         for slot in self._workers.slots():
             self._workers.kill(slot, death)
@@ -438,7 +437,7 @@ class Supervisor:
         late_s = (now_ns - self._ending_ns) / 1e9
         if self._zygotes.empty or late_s > STOP_S + 1:
             self._zygotes.end_warden()
-            if self._zygotes.warden_ended or late_s > STOP_S + 1 + LAST_S:
+            if self._zygotes.all_ended() or late_s > STOP_S + 1 + LAST_S:
                 self._finished = True
                 self._loop.stop()
 
@@ -446,5 +445,5 @@ class Supervisor:
         self._connections.close_all()
         self._zygotes.reap()
         self._loop.close()
-        served = self._served_before
-        log.info("server.stopped", served=served, exit_code=self._outcome.exit_code if self._outcome else 0)
+        exit_code = self._outcome.exit_code if self._outcome else 0
+        log.info("server.stopped", served=self._served_before, exit_code=exit_code)

@@ -5,6 +5,7 @@ Rule: waits for nobody, and trusts nobody: what a worker says is checked, and it
 """
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import Callable, ItemsView
@@ -14,6 +15,12 @@ from fastworker.control import AnyMessage, ControlSocket, FromWorker, StrayMessa
 from fastworker.logs import log
 from fastworker.processes import Process, parent_of
 from fastworker.zygotes import WORD_S, Zygotes
+
+# Messages of one worker that are heard before it is somebody else's turn: one that floods us holds up nobody.
+HEARD_AT_ONCE = 256
+# Messages that wait for a worker which reads none. One that is in a long C call may have to be told of all connections
+# that were closed meanwhile; beyond that it is not busy, but broken, and all of this is our memory.
+MOST_UNREAD = 100_000
 
 
 class Worker:
@@ -122,9 +129,10 @@ class Workers:
         death = orphans.Death("its worker was killed: user code in it wrote into fastworker's own socket")
         self.kill(worker.slot, death)
 
-    def hear(self, worker: Worker) -> None:
-        """Everything the worker has said. Its end of file is no news: its end is told by the kernel."""
-        while not worker.deaf:
+    def hear(self, worker: Worker, most: float = HEARD_AT_ONCE) -> None:
+        """What the worker has said. Its end of file is no news: its end is told by the kernel."""
+        while not worker.deaf and most > 0:
+            most -= 1
             try:
                 message, fd = worker.control.receive()
             except BlockingIOError:
@@ -137,6 +145,9 @@ class Workers:
                 return
             if fd is not None:
                 os.close(fd)  # none of its messages brings one
+            if worker.control.backlog > MOST_UNREAD:
+                self.mistrust(worker, "so many messages, while it reads none of the answers")
+                return
             self._hear(worker, message)
 
     def kill(self, slot: int, death: orphans.Death, *, with_group: bool = False) -> None:
@@ -156,7 +167,7 @@ class Workers:
         """It has ended, or will never be there."""
         if self._workers.get(worker.slot) is not worker:
             return  # told twice: by the kernel and by its zygote
-        self.hear(worker)  # its last words
+        self.hear(worker, most=math.inf)  # its last words
         del self._workers[worker.slot]
         self._deafen(worker)
         worker.control.close()

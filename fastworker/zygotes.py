@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -35,8 +36,12 @@ from fastworker.settings import Settings
 STOP_S = 2.0
 # From a process's end to what its parent says of it, which is on its way then, unless that parent stands still.
 WORD_S = 0.05
-# So long the warden may take to end everybody who is left, before we end without it.
+# So long the warden may take to end everybody who is left, before we end without that.
 LAST_S = 5.0
+# After so long without having ended it is taken for stopped, and its work is done here.
+WARDEN_S = 1.5
+# A warden that does not fork within this stands still.
+FORK_S = 15.0
 
 WardenMain = Callable[[ControlSocket, Inherited, Settings], NoReturn]
 
@@ -46,6 +51,7 @@ class _Zygote:
         self.generation = generation
         self.control: ControlSocket | None = control
         self.process: Process | None = None  # once the warden has told
+        self.asked_s = time.monotonic()
         self.stopping = False  # asked to end: nobody waits for news of it
         self.killed = False
 
@@ -77,6 +83,7 @@ class Zygotes:
         self._control: ControlSocket | None = None
         self._zygotes: dict[int, _Zygote] = {}
         self._to_start: list[int] = []  # while there is no warden
+        self._asked_to_end_s = 0.0
 
     # -- the warden ----------------------------------------------------------------------------------------------
 
@@ -142,7 +149,8 @@ class Zygotes:
 
     def _warden_gone(self) -> None:
         """Its zygotes die with it, and tell so by themselves; what it had taken in comes to us, and ends, too."""
-        assert self._control is not None and self._warden is not None and self._loop is not None
+        if self._control is None or self._warden is None or self._loop is None:
+            return
         self._loop.remove_reader(self._control.fileno())
         self._control.close()
         self._control = None
@@ -289,6 +297,9 @@ class Zygotes:
 
     def look(self) -> None:
         """Once in a while: what no descriptor tells."""
+        now_s = time.monotonic()
+        if any(zygote.process is None and now_s - zygote.asked_s > FORK_S for zygote in self._zygotes.values()):
+            self._warden_gone()  # it stands still
         for zygote in list(self._zygotes.values()):
             if zygote.process is not None and zygote.process.fileno() is None and zygote.process.ended:
                 self._on_end(zygote)
@@ -325,8 +336,16 @@ class Zygotes:
                 self._loop.remove_reader(self._control.fileno())
             self._control.close()
             self._control = None
+            self._asked_to_end_s = time.monotonic()
 
-    @property
-    def warden_ended(self) -> bool:
-        """Nothing is left of the server but ourselves."""
-        return self._warden is None or self._warden.ended
+    def all_ended(self) -> bool:
+        """Nothing is left of the server but ourselves. A warden that stands still is ended, and what it leaves, too."""
+        if self._warden is None:
+            return True
+        if self._warden.ended:
+            self.reap()
+            self.end_adopted()  # there is nobody, unless the warden was killed
+            return not children_of(os.getpid())
+        if time.monotonic() - self._asked_to_end_s > WARDEN_S:
+            self._warden.signal(signal.SIGKILL)
+        return False

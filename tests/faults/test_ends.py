@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from tests.harness import (
     HostConnection,
     Server,
     alive,
+    descendants,
     envelope,
     free_port,
     in_threads,
@@ -131,23 +133,36 @@ def test_a_supervisor_that_is_killed_leaves_nothing(serve):
     gone(pids)
 
 
-def test_a_host_that_is_gone_leaves_nothing(folder):
-    """It was killed, or crashed, and nobody tells the handler: that sees by itself that its parent has ended."""
+@pytest.mark.parametrize("between", ["nobody", "a shell", "an import"])
+def test_a_host_that_is_gone_leaves_nothing(folder, between):
+    """It was killed, or crashed, and nobody tells the handler: that sees by itself that its parent has ended.
+
+    Also when a start script stands between them, and lives on; or when the app is just being imported.
+    """
     port = free_port()
     command = [sys.executable, "-m", "fastworker", "serve", "function_app.py"]
+    if between == "a shell":
+        command = ["sh", "-c", f"{shlex.join(command)}; true"]
+    if between == "an import":
+        (folder / "function_app.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(300)")
     code = f"import subprocess, time\nprint(subprocess.Popen({command!r}).pid, flush=True)\ntime.sleep(300)"
     environ = os.environ | {"FUNCTIONS_CUSTOMHANDLER_PORT": str(port), "FASTWORKER_WORKERS": "1"}
     host = subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True, env=environ)
     assert host.stdout is not None
     pids = {int(host.stdout.readline())}
     try:
+        if between == "an import":
+            while host.stdout.readline() != "importing\n":
+                pass
+        else:
 
-        def answer() -> Any:
-            with contextlib.suppress(OSError), HostConnection(port) as connection:
-                return connection.invoke("start", "x").value
-            return None
+            def answer() -> Any:
+                with contextlib.suppress(OSError), HostConnection(port) as connection:
+                    return connection.invoke("start", "x").value
+                return None
 
-        pids |= set(wait_for(answer, "an answer"))
+            pids |= set(wait_for(answer, "an answer"))
+        pids |= descendants(host.pid)
         host.kill()
         host.wait()
         gone(pids)
@@ -174,13 +189,14 @@ def test_a_worker_ended_from_outside_is_no_error(serve):
     assert server.stderr == []
 
 
-def test_a_zygote_that_stands_still_holds_nobody_up(serve):
+@pytest.mark.parametrize("who", ["fastworker:zygo", "fastworker:ward"])
+def test_a_process_that_stands_still_holds_nobody_up(serve, who):
     """A worker that dies is answered for, the others serve on, and SIGTERM ends it all."""
     server = serve(workers=2, drain=2)
     wait_for(lambda: len(server.workers()) == 2, "both workers")
-    pids = server.descendants()
-    (zygote,) = server.zygotes()
-    os.kill(zygote, signal.SIGSTOP)
+    pids = started_by(server)
+    (stopped,) = [pid for pid in pids if process_name(pid) == who]
+    os.kill(stopped, signal.SIGSTOP)
     with server.connect() as host:
         response = host.invoke("crash", "x")
         assert response.status == 500

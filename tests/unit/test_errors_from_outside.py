@@ -417,3 +417,31 @@ def test_a_process_without_a_pidfd_is_known_by_its_pid(code, monkeypatch):
     assert process.fileno() is None
     assert not process.ended
     assert Process.of_child(1 << 22).ended
+
+
+def test_a_worker_that_floods_us_is_heard_by_turns_and_one_that_reads_nothing_is_ended(half, monkeypatch):
+    """Neither the time nor the memory of the supervisor is a worker's to take."""
+    monkeypatch.setattr(workers, "HEARD_AT_ONCE", 8)
+    monkeypatch.setattr(workers, "MOST_UNREAD", 20)
+    ours, theirs = control.control_pair()
+    heard: list[control.AnyMessage] = []
+
+    def answer(worker: Worker, message: control.AnyMessage) -> None:
+        heard.append(message)
+        while worker.control.backlog <= len(heard):  # an answer for each, once its socket is full
+            worker.control.send(control.Gone(1))
+
+    book = Workers(half.loop, None, answer, failing(1), failing(1))  # type: ignore[arg-type]
+    worker = book._workers[0] = Worker(0, 0, ControlSocket(ours, FromWorker))
+    half.loop.add_reader(ours.fileno(), None)
+    for _ in range(60):
+        theirs.send(control._encoder.encode(control.Want(1)))
+    book.hear(worker, most=8)
+    assert len(heard) == 8
+    assert worker.death is None
+    for _ in range(8):
+        book.hear(worker, most=8)
+    assert 20 <= len(heard) <= 22
+    assert worker.death is not None
+    ours.close()
+    theirs.close()

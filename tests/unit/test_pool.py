@@ -237,6 +237,29 @@ def test_a_zygote_that_cannot_be_forked_is_tried_again():
     assert world.ready() == [0]
 
 
+@pytest.mark.parametrize("zygote", [True, False])
+def test_no_process_to_be_had_ends_the_server_only_after_its_start_timeout(zygote):
+    """The limit of processes, or no memory: that passes; the server that the host would start next had no more."""
+    world = World(1)
+    world.do(Tick())
+    if not zygote:
+        world.import_app()
+    tries = 0
+    while world.given_up is None:
+        if zygote and world.pool.loading is not None:
+            world.do(ZygoteGone(world.pool.loading, 5, "cannot be forked", unborn=True))
+            tries += 1
+        elif world.workers:
+            del world.workers[0]
+            world.do(WorkerGone(0, "cannot be forked", served=False, unborn=True))
+            tries += 1
+        world.wait(0.1)
+    assert 1000 + START_TIMEOUT_S <= world.now <= 1010 + START_TIMEOUT_S
+    assert tries > 60
+    assert world.given_up.exit_code == 5
+    assert "cannot be forked" in world.given_up.cause
+
+
 def test_an_event_that_cannot_be_is_a_defect():
     """A worker is ready once: an unlisted transition raises, and names both states."""
     world = serving(1)
