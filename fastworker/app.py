@@ -56,6 +56,8 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators):
 
     # What an adapter made it of, for the line at start-up.
     kind = ""
+    # Async invocations that may be in flight in one worker, unless FASTWORKER_CONCURRENCY says so.
+    concurrency = 64
 
     def __init__(self, *, extra_binding_types: Iterable[str] = ()) -> None:
         """`extra_binding_types` are types of new extensions, for the generic decorators and function.json."""

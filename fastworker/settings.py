@@ -77,9 +77,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     concurrency: Annotated[
-        Annotated[int, Meta(ge=1, le=4096)],
-        option("a whole number from 1 to 4096", "async invocations in flight per worker"),
-    ] = 64
+        Annotated[int, Meta(ge=1, le=4096)] | None,
+        option(
+            "a whole number from 1 to 4096, or auto",
+            "async invocations in flight per worker; auto: 64, or 1 for a web application with `def` endpoints",
+            word="auto",
+        ),
+    ] = None
     deadline: Annotated[Seconds, option("seconds above 0", "per invocation, counted from the host's send")] = 55.0
     grace: Annotated[
         Seconds, option("seconds above 0", "from the soft deadline to the kill; deadline + grace < 60")

@@ -119,6 +119,7 @@ class Worker:
         self._shared = inherited.shared
         self._pictures = inherited.pictures
         self._settings = settings
+        self._concurrency = settings.concurrency or app.app.concurrency
         self._app = app.app
         self._thread = LoopThread((SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL))
         self._rest = Rest(self._thread.loop)
@@ -211,6 +212,8 @@ class Worker:
                 forks.leave(None)
             if inspect.isawaitable(result):
                 self._thread.wait(result, self._seat.beat)
+        except FastworkerError:
+            raise  # an adapter's, which says by itself what is wrong
         except BaseException as error:  # user code
             if forks.in_child:
                 forks.leave(error)
@@ -264,7 +267,7 @@ class Worker:
             if events:
                 self._take(events[0][0])
                 if away:  # no spin: the loop's thread wants the interpreter
-                    rest.wanted = rest.wanted or self._turns.in_flight >= self._settings.concurrency
+                    rest.wanted = rest.wanted or self._turns.in_flight >= self._concurrency
                 elif spin_ns:
                     spin_until = clock() + spin_ns
             if not events or self._mail != seat.mail:
@@ -280,7 +283,7 @@ class Worker:
             self._resume_one()
             if not self._retiring:
                 self._crowded = True  # before the look at what is in flight: whatever ends from now on wakes us
-                if self._turns.in_flight < self._settings.concurrency:
+                if self._turns.in_flight < self._concurrency:
                     self._crowded = False
                     self._rest.wanted = self._rest.wanted or bool(self._inbox)
                     return True

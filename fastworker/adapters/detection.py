@@ -91,6 +91,13 @@ def adapt_folder(root: Path) -> App:
     return adapt_v1(root)
 
 
+ROUTINES: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
+
+
+def _can_be_called(value: Any) -> bool:
+    return any("__call__" in vars(cls) for cls in type(value).__mro__)
+
+
 def _is_a(value: Any, cls: Any) -> bool:
     """isinstance without asking the object: proxies (flask.request) raise when they are asked outside a request."""
     return cls is not None and issubclass(type(value), cls)
@@ -107,7 +114,7 @@ def _is_application(name: str, value: Any) -> bool:
 
     Objects count by what they can be called with; plain functions and classes only under a usual name.
     """
-    if _is_a(value, (types.ModuleType, App, type)) or not hasattr(type(value), "__call__"):  # noqa: B004 - of its type
+    if _is_a(value, (types.ModuleType, App, type)) or not _can_be_called(value):
         return False
     if _is_a(value, types.FunctionType):
         return name in NAMES and takes(value) in (2, 3)
@@ -118,7 +125,7 @@ def _is_application(name: str, value: Any) -> bool:
 
 def is_asgi(value: Any) -> bool:
     """Whether it is called with scope, receive and send, and has to be awaited."""
-    call = value if inspect.isroutine(value) else type(value).__call__
+    call = value if _is_a(value, ROUTINES) else type(value).__call__
     return (inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(value)) and takes(value) == 3
 
 
