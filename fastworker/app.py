@@ -22,7 +22,9 @@ from fastworker.config_files import ConfigFileError
 from fastworker.declarations import Declaration, Decorator, call_site
 from fastworker.errors import AppLoadError
 from fastworker.frames import is_ours
+from fastworker.http_routes import HttpRoute, http_routes, routes_of_host_json
 from fastworker.input_decorators import InputDecorators
+from fastworker.mixed_auth import MixedAuth, check_levels
 from fastworker.output_decorators import OutputDecorators
 from fastworker.plan import Function, as_annotated, make_function
 from fastworker.route_checks import route_problems, route_warnings, without_leading_slash
@@ -148,6 +150,7 @@ class LoadedApp:
     functions: dict[str, Function]
     host: HostConfig
     warnings: tuple[str, ...]
+    routes: tuple[HttpRoute, ...] = ()
 
 
 def load_app(
@@ -157,6 +160,7 @@ def load_app(
     http_mode: HttpShape | None = None,
     host_settings: Mapping[str, str] | None = None,
     strict: bool = False,
+    mixed_auth: MixedAuth = "warn",
 ) -> LoadedApp:
     """Import the app and check everything. Raises AppLoadError listing all that is wrong.
 
@@ -165,6 +169,8 @@ def load_app(
     app's folder. `http_mode` overrides what host.json there says of http-only functions,
     `host_settings` are those that override host.json itself (AzureFunctionsJobHost__...). What puts one function in
     error at the host, or cannot stop a handler that runs already, is a warning unless `strict`.
+    Where `mixed_auth` says so, raises MixedAuthError if the host would forward requests for functions that could be
+    run without their key.
     """
     named = target or DEFAULT_FILE
     app, folder = _find_app(named)
@@ -174,7 +180,10 @@ def load_app(
         raise AppLoadError(named, problems)
     if app.kind:
         logs.log.info("app.found", kind=app.kind, folder=str(folder))
-    return LoadedApp(app, named, root, functions, host, tuple(warnings))
+    routes, differences = http_routes(functions, root, host)
+    all_routes = [*routes, *routes_of_host_json(host)]
+    warnings += [*differences, *check_levels(all_routes, host, host.path, mixed_auth)]
+    return LoadedApp(app, named, root, functions, host, tuple(warnings), tuple(routes))
 
 
 # ---- finding the App ---------------------------------------------------------------------------------------

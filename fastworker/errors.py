@@ -42,6 +42,12 @@ class AppLoadError(FastworkerError):
         super().__init__(list_problems(f"cannot load {target}", self.problems))
 
 
+class MixedAuthError(FastworkerError):
+    """Functions could be run without the key that they need: such an app is not forwarded to."""
+
+    exit_code = 3
+
+
 class PortInUseError(FastworkerError):
     """The port given by the host cannot be bound."""
 

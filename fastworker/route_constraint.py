@@ -23,12 +23,13 @@ class Constraint(NamedTuple):
     """`fits` says of a value (None: there is none) whether it may pass.
 
     `is_tame`: every value that passes consists of letters, digits and marks which mean nothing in a path, so that it
-    is the same value after the host has written the path anew (see reach.py). `doubt` says why `fits` may take more
-    than the host does.
+    is the same value after the host has written the path anew (see mixed_auth.py). `is_exact`: `fits` takes exactly
+    what the host takes, beyond doubt. `doubt` says why it may take more.
     """
 
     fits: Check
     is_tame: bool = False
+    is_exact: bool = False
     doubt: str = ""
 
 
@@ -253,7 +254,7 @@ def _bounds(text: str, arguments: str) -> Constraint:
         raise ConstraintError(f"the constraint {text!r} has the wrong arguments")
     low = LONG[0] if kind.startswith("max") else numbers[0]
     high = LONG[1] if kind.startswith("min") else numbers[-1]
-    return Constraint(_of(lambda value: whole_number(value, low, high) is not None), is_tame=True)
+    return Constraint(_of(lambda value: whole_number(value, low, high) is not None), is_tame=True, is_exact=True)
 
 
 # .NET's regular expressions that Python's lack; the host takes them.
@@ -277,8 +278,8 @@ def _regex(_: str, pattern: str) -> Constraint:
 
 
 WITHOUT: Final[dict[str, Constraint]] = {
-    "int": Constraint(_of(lambda v: whole_number(v, -(2**31), 2**31 - 1) is not None), is_tame=True),
-    "long": Constraint(_of(lambda v: whole_number(v) is not None), is_tame=True),
+    "int": Constraint(_of(lambda v: whole_number(v, -(2**31), 2**31 - 1) is not None), is_tame=True, is_exact=True),
+    "long": Constraint(_of(lambda v: whole_number(v) is not None), is_tame=True, is_exact=True),
     "decimal": Constraint(_of(_is_decimal), is_tame=True),
     "float": Constraint(_of(_is_float), is_tame=True),
     "double": Constraint(_of(_is_float), is_tame=True),

@@ -21,7 +21,7 @@ class RouteError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Literal:
+class Text:
     """A piece of text of a segment; `upper` is for comparisons."""
 
     text: str
@@ -43,8 +43,13 @@ class Parameter:
         """Whether no value that passes can mean anything but itself in a path."""
         return any(one.is_tame for one in self.constraints)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the constraints take exactly what the host's take."""
+        return all(one.is_exact for one in self.constraints)
 
-Part = Literal | Parameter
+
+Part = Text | Parameter
 Segment = tuple[Part, ...]
 
 
@@ -63,7 +68,7 @@ class Route:
         self._texts = [
             (index, segment[0].upper)
             for index, segment in enumerate(self.segments)
-            if len(segment) == 1 and isinstance(segment[0], Literal)
+            if len(segment) == 1 and isinstance(segment[0], Text)
         ]
         last = self._alone(self.segments[-1]) if self.segments else None
         self._rest = last if last is not None and last.rest else None
@@ -236,7 +241,7 @@ class _Parser:
             parts.append(part)
         return parts, position
 
-    def _literal(self, text: str, position: int) -> tuple[Literal, int]:
+    def _literal(self, text: str, position: int) -> tuple[Text, int]:
         start = position
         while position < len(text) and text[position] != "/":
             if text[position] in "{}":
@@ -252,7 +257,7 @@ class _Parser:
             raise self._error(
                 f"has a '?' in {found!r}", "a question mark begins the query, and belongs in a parameter only"
             )
-        return Literal(found, capitals(found)), position
+        return Text(found, capitals(found)), position
 
     def _parameter(self, text: str, start: int) -> tuple[Parameter, int]:
         position = start + 1

@@ -9,13 +9,14 @@ import re
 from collections.abc import Collection
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from fastworker.route_template import Literal, Parameter, Params, Route, RouteError, capitals, split
+from fastworker.route_template import Parameter, Params, Route, RouteError, Text, capitals, split
 
 T = TypeVar("T")
 
 __all__ = ["Route", "RouteError", "RouteTable", "decoded_path", "is_reserved", "sort_key", "with_prefix"]
 
 ESCAPES: Final = re.compile(r"(?:%[0-9a-fA-F]{2})+")
+PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")
 DOT_SEGMENTS: Final = re.compile(r"/\.\.?(?:/|$)")
 
 
@@ -71,6 +72,16 @@ class RouteTable(Generic[T]):
                     break
         return found
 
+    def literal_paths(self) -> list[str]:
+        """The paths, in ASCII and without escapes, of routes that have no parameters."""
+        paths = []
+        for row in self._rows:
+            texts = [segment[0] for segment in row.route.segments if len(segment) == 1]
+            path = "/" + "/".join(part.text for part in texts if isinstance(part, Text))
+            if not row.route.parameters and PLAIN_PATH.fullmatch(path):
+                paths.append(path)
+        return paths
+
     def __bool__(self) -> bool:
         return bool(self._rows)
 
@@ -99,8 +110,8 @@ def _covers(before: "_Row[T]", row: "_Row[T]") -> bool:
         part, other = segment[0], narrow[index] if index < len(narrow) else ()
         if len(segment) > 1:
             return False
-        if isinstance(part, Literal):
-            if len(other) != 1 or not isinstance(other[0], Literal) or other[0].upper != part.upper:
+        if isinstance(part, Text):
+            if len(other) != 1 or not isinstance(other[0], Text) or other[0].upper != part.upper:
                 return False
             continue
         if part.constraints:

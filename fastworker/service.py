@@ -15,9 +15,9 @@ import msgspec
 
 from fastworker.answer import RETRY_AFTER, Answer, Streamed, problem
 from fastworker.app import Function, LoadedApp
-from fastworker.bindings import is_http_only
 from fastworker.board import Board, Seat
 from fastworker.body_limit import envelope_limit
+from fastworker.choice import READINESS, Choice
 from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_s
 from fastworker.http1 import BodyPieces, Request
 from fastworker.interrupt import MainThread
@@ -26,7 +26,6 @@ from fastworker.logs import Capture
 from fastworker.messages import LARGE
 from fastworker.outgoing import Outgoing
 from fastworker.plain import Arriving, PlainRequest
-from fastworker.routing import RouteTable
 from fastworker.settings import Settings
 from fastworker.surroundings import Surroundings
 
@@ -34,8 +33,8 @@ ALIVE = Answer(200, b'{"status":"ready"}')
 # Somebody at a breakpoint has all the time in the world.
 NO_LIMIT_S = 7 * 24 * 3600.0
 ALLOW_POST = ((b"Allow", b"POST"),)
-# The host asks so whether anybody is there (protocol 1.5).
-READINESS = (b"GET", b"HEAD")
+# As much of a path as a 404 repeats.
+LONGEST_PATH = 100
 
 
 # A function with its name, and nanoseconds to its soft deadline and from there to the hard one.
@@ -57,7 +56,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        return self.request.invocation_id.decode("latin-1")
+        """The host's own: the forwarding host joins it behind what a client has sent by that name (protocol 3.1)."""
+        return self.request.invocation_id.rpartition(b",")[2].strip().decode("latin-1")
 
     @property
     def limit_s(self) -> float:
@@ -79,17 +79,14 @@ class Service:
 
     def __init__(self, app: LoadedApp, settings: Settings, board: Board, seat: Seat) -> None:
         self.in_flight: dict[asyncio.Task[Answer | Streamed], Invocation] = {}
-        self._functions = app.functions
         self._board = board
         self._seat = seat
         # For what is no function: nothing runs, but an answer may have to be given by the supervisor.
         self._no_route: Target = (None, b"", int(settings.deadline * 1e9), int(settings.grace * 1e9))
         self._main_thread = MainThread()
         self._surroundings: Surroundings | None = None
-        self._routes: dict[bytes, Target] = {}
         self._envelope_limit = envelope_limit(settings.max_body)
-        host = app.host
-        self._plain: RouteTable[Target] = RouteTable("" if host.forwards_by_name else host.route_prefix)
+        targets: dict[str, Target] = {}
         host_s = app.host.function_timeout_s
         for function in app.functions.values():
             seconds = limit_s(
@@ -101,13 +98,9 @@ class Service:
             if settings.debugpy is not None:
                 seconds = NO_LIMIT_S
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
-            target = (function, function.name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
-            if host.http_shape == "envelope" or not is_http_only(function.bindings):
-                self._routes[b"/" + target[1]] = target
-            else:
-                route = function.name if host.forwards_by_name else function.route
-                allowed = function.trigger.allowed_methods
-                self._plain.add(function.name, route, allowed, target)
+            name = function.name
+            targets[name] = (function, name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
+        self._choice = Choice(app.host, app.routes, targets, self._no_route, settings)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
     def listen(self, on_broken_import: Callable[[list[str]], object] | None = None) -> None:
@@ -127,35 +120,24 @@ class Service:
 
     def call(self, request: Request, now_ns: int, waited_ms: int) -> Call:
         """What the request asks for. The clock of its deadline started when the host sent it."""
-        target, params = self._routes.get(request.target), None
-        if target is None or (self._plain and _is_clients(request)):
-            target, params = self._find_plain(request.method, request.target, request.invocation_id)
+        target, params = self._choice.of(request)
         function, name, limit_ns, grace_ns = target
         deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, grace_ns)
         return Call(request, function, deadline, waited_ms, name or request.target[1:], params)
-
-    def _find_plain(
-        self, method: bytes, target: bytes, invocation_id: bytes
-    ) -> tuple[Target, dict[str, str | None] | None]:
-        """The function whose route fits, if there are such. What the host asks for itself has no invocation id."""
-        path = target.partition(b"?")[0]
-        if not self._plain or (path == b"/" and not invocation_id and method in READINESS):
-            return self._no_route, None
-        return self._plain.find(method.decode("ascii"), path.decode("latin-1")) or (self._no_route, None)
 
     def _streams_requests(self, app: LoadedApp) -> bool:
         return app.host.http_shape == "proxy" and any(f.streams_request for f in app.functions.values())
 
     def _reads_in_pieces(self, method: bytes, target: bytes) -> bool:
         """Whether the body of such a request is its handler's to read, piece by piece."""
-        if target in self._routes:
+        if self._choice.named(target) is not None:
             return False
-        (function, *_), params = self._find_plain(method, target, b"")
+        (function, *_), params = self._choice.plain(method, target)
         return params is not None and function is not None and function.streams_request
 
     def envelope_limit(self, method: bytes, target: bytes) -> int | None:
         """Bytes that an envelope for such a target may have; None where none is expected."""
-        return self._envelope_limit if target in self._routes else None
+        return None if self._choice.named(target) is None else self._envelope_limit
 
     def refusal(self, call: Call) -> Answer | None:
         """The answer to what runs no function; None if one is to run."""
@@ -185,8 +167,8 @@ class Service:
         path = request.target.partition(b"?")[0].decode("latin-1")
         if path == "/" and request.method in READINESS:
             return ALIVE
-        names = ", ".join(sorted(self._functions))
-        return problem(404, f"no function at {path!r}; there are: {names}", function=path[1:])
+        shown = path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}..."
+        return problem(404, f"no function at {shown!r}")  # and none is named: this may reach a client
 
     def start(
         self, call: Call, plain: Plain | None, loop: asyncio.AbstractEventLoop
@@ -226,14 +208,6 @@ def never_started(call: Call, waited_s: float) -> Answer:
         function=call.function.name,
         invocation_id=call.id,
     )
-
-
-def _is_clients(request: Request) -> bool:
-    """Whether it is surely no envelope, though its path is a function's name: a client could pass for the host else.
-
-    Without a route prefix a client may ask for any path; the proxying host says on whose behalf it does (protocol 3.2).
-    """
-    return request.method != b"POST" or any(name.lower() == b"x-forwarded-host" for name, _ in request.headers)
 
 
 def _begin(call: Call, plain: Plain | None) -> Invocation:

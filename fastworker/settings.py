@@ -60,6 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     app_root: str | None = None
     # Started by a Functions host, which names the port in the environment; by hand it is False.
     under_host: bool = False
+    # The host runs under Core Tools: its envelopes have a length then (protocol 2.1).
+    core_tools: bool = False
+    # Functions that app settings disable, in lower case; the host answers 404 for them.
+    disabled: frozenset[str] = frozenset()
     port: Annotated[int, Meta(ge=0, le=65535)]
     # What the host reads its configuration from beside host.json (protocol 1.1): its own names only.
     host_settings: dict[str, str] = {}
@@ -134,6 +138,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "envelope, forward, proxy or auto", "what http-only functions get; auto: as host.json says", word="auto"
         ),
     ] = None
+    mixed_auth: Annotated[
+        Literal["refuse", "allow"],
+        option("refuse or allow", "forwarded functions that could be run without the key that they need"),
+    ] = "refuse"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         option("debug, info, warning or error", "the least severe record that is written"),
@@ -144,6 +152,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=65535)] | None,
         option("a port, or off", "listen for a debugger: one worker, no deadlines", word="off"),
     ] = None
+
+    @property
+    def on_mixed_auth(self) -> Literal["refuse", "allow", "warn"]:
+        """What becomes of an app whose functions could be run without their key; by hand nobody asks for keys."""
+        return self.mixed_auth if self.under_host else "warn"
 
 
 def options() -> dict[str, Meta]:
@@ -174,6 +187,8 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         "app_root": environ.get("FUNCTIONS_APP_ROOT_PATH") or None,
         "under_host": any(environ.get(name) for name in PORT_NAMES),
         "host_settings": {name: text for name, text in environ.items() if name.upper().startswith(HOST_SETTINGS)},
+        "core_tools": bool(environ.get("FUNCTIONS_CORETOOLS_ENVIRONMENT")),
+        "disabled": disabled_functions(environ),
     }
     values["port"] = _port(flags.pop("port"), environ, problems)
     sources = {name: (PREFIX + name.upper(), environ.get(PREFIX + name.upper())) for name in known}
@@ -195,6 +210,19 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return Settings(**values)
+
+
+def disabled_functions(environ: Mapping[str, str]) -> frozenset[str]:
+    """In lower case, the functions that `AzureWebJobs.NAME.Disabled` or `AzureWebJobs_NAME_Disabled` turn off.
+
+    Names in any case; `true` in any case or `1`, without blanks (protocol 6.1).
+    """
+    found = set()
+    for name, value in environ.items():
+        match = re.fullmatch(r"azurewebjobs(?:\.(.+)\.|_(.+)_)disabled", name.lower())
+        if match is not None and value.lower() in ("true", "1"):
+            found.add(match[1] or match[2])
+    return frozenset(found)
 
 
 def build_parser() -> argparse.ArgumentParser:

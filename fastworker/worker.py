@@ -91,6 +91,7 @@ def main(
             app_root=settings.app_root,
             http_mode=settings.http_mode,
             host_settings=settings.host_settings,
+            mixed_auth=settings.on_mixed_auth,
         )
         worker = Worker(slot, control, inherited, settings, loaded)
         worker.start()

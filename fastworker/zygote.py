@@ -72,6 +72,7 @@ def main(
                 app_root=settings.app_root,
                 http_mode=settings.http_mode,
                 host_settings=settings.host_settings,
+                mixed_auth=settings.on_mixed_auth,
             )
         except FastworkerError as error:
             control.send(AppFailed(error.exit_code, cause_of(error)))

@@ -267,10 +267,11 @@ def folder_app(tmp_path: Any, serve: Serve) -> Callable[..., PlainClient]:
 
 
 def test_http_worker_forwards_to_the_functions_name(folder_app: Callable[..., PlainClient]) -> None:
-    """Any method, any case; the client's path is gone, and so the route's parameter has its default."""
+    """Any method; the client's path is gone, and so the route's parameter has its default. The name is the host's."""
     with folder_app('{"version": "2.0", "httpWorker": {"description": {"defaultExecutablePath": "x"}}}') as client:
         assert client.get("/everything?a=1").text == "GET "
-        assert client.request("DELETE", "/Everything").text == "DELETE "
+        assert client.request("DELETE", "/everything").text == "DELETE "
+        assert client.get("/Everything").status == 404
         assert client.get("/api/everything").status == 404
 
 
@@ -288,7 +289,8 @@ def test_client_cannot_pass_for_the_host(folder_app: Callable[..., PlainClient])
     """Without a prefix a client's path may be a function's name: what was proxied is never taken for an envelope."""
     with folder_app('{"version": "2.0", "configurationProfile": "web-app-custom-handler"}') as client:
         body = b'{"Data": {"job": "\\"mine\\""}, "Metadata": {}}'
-        assert "ReturnValue" in client.request("POST", "/work", body).json()
+        assert "ReturnValue" in client.request("POST", "/work", body, chunked=True).json()
+        assert client.request("POST", "/work", body).text == "POST work"
         proxied = [("X-Forwarded-Host", "app.example")]
         assert client.request("POST", "/work", body, proxied).text == "POST work"
         assert client.request("GET", "/work", None, proxied).text == "GET work"

@@ -135,6 +135,8 @@ SYSTEM = {"os", "socket", "signal", "asyncio", "time", "select", "threading", "s
             "plain",
             "plan",
             "pool",
+            "choice",
+            "mixed_auth",
             "route_checks",
             "route_constraint",
             "route_template",

@@ -47,6 +47,7 @@ TABLE = [
     ("preload", True, [("0", False), ("1", True)], ["2", "yes", "", "null"]),
     ("threads", None, [("1", 1), ("16", 16), ("off", 0), ("auto", None)], ["0", "-1", "1.5", "", "99999"]),
     ("http_mode", None, [("proxy", "proxy"), ("envelope", "envelope"), ("auto", None)], ["raw", ""]),
+    ("mixed_auth", "refuse", [("allow", "allow"), ("refuse", "refuse")], ["1", "", "deny"]),
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
     ("log_format", "text", [("text", "text"), ("json", "json")], ["xml", ""]),
     ("debugpy", None, [("5678", 5678), ("off", None)], ["0", "65536", "1.5", "auto", ""]),
@@ -256,3 +257,30 @@ def test_a_port_in_the_environment_means_that_a_host_started_the_server():
     assert parse_settings([], {"FUNCTIONS_CUSTOMHANDLER_PORT": "1"}).under_host
     assert parse_settings([], {"FUNCTIONS_HTTPWORKER_PORT": "1"}).under_host
     assert not parse_settings(["--port", "1"], {}).under_host
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_disabled"),
+    [
+        ("AzureWebJobs.Work.Disabled", "true", True),
+        ("AzureWebJobs.work.Disabled", "1", True),
+        ("AzureWebJobs_work_Disabled", "True", True),
+        ("AZUREWEBJOBS.WORK.DISABLED", "TRUE", True),
+        ("AzureWebJobs.work.Disabled", " true ", False),
+        ("AzureWebJobs.work.Disabled", "yes", False),
+        ("AzureWebJobs.work.Disabled", "0", False),
+        ("AzureWebJobs.work.Disabled", "", False),
+        ("AzureWebJobs__work__Disabled", "true", False),
+        ("AzureWebJobs:work:Disabled", "true", False),
+        ("work.Disabled", "true", False),
+    ],
+)
+def test_functions_that_app_settings_disable_are_known(name, value, is_disabled):
+    """As the host was recorded: names in any case, values without blanks."""
+    assert ("work" in parse_settings([], {**HOST, name: value}).disabled) == is_disabled
+
+
+def test_core_tools_are_known_by_their_variable():
+    """The handler inherits it from the host."""
+    assert parse_settings([], {**HOST, "FUNCTIONS_CORETOOLS_ENVIRONMENT": "true"}).core_tools
+    assert not parse_settings([], {**HOST, "FUNCTIONS_CORETOOLS_ENVIRONMENT": ""}).core_tools

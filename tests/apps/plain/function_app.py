@@ -30,7 +30,7 @@ class Order(msgspec.Struct):
 # -- one request, one answer -----------------------------------------------------------------------------------------
 
 
-@app.route("describe/{name?}", auth_level="anonymous")
+@app.route("describe/{name?}")
 def describe(req: fw.Request) -> dict[str, Any]:
     return {
         "method": req.method,
