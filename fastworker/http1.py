@@ -31,6 +31,7 @@ from fastworker.request_head import (
     check_version,
     path_of,
     refuse_line,
+    why,
 )
 
 HEAD_LIMIT: Final = 64 * 1024
@@ -220,11 +221,7 @@ class HTTP1Connection:
             self._decline_upgrade()
             return start + int(upgrade.args[0])
         except httptools.HttpParserCallbackError as error:
-            refused = error.__context__
-            if isinstance(refused, RefusedError):
-                self._refuse(refused.status, refused.detail)
-            else:
-                self._refuse(400, "not HTTP/1.1")
+            self._refuse(*why(error))
         except httptools.HttpParserError as error:
             self._refuse(400, f"not HTTP/1.1: {error}")
         else:

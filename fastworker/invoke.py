@@ -98,7 +98,9 @@ def begin(
     except RequestError as exc:
         raise Rejected(_refused(invocation, exc), exc) from None
     except Exception as exc:  # user code: a Struct's __post_init__ may raise anything
-        raise Rejected(_failed(invocation, exc), exc) from exc
+        answer = _failed(invocation, exc)
+        invocation.error = None  # its traceback holds this frame
+        raise Rejected(answer, exc) from exc
     return invocation
 
 
@@ -128,7 +130,9 @@ def begin_plain(
     except RequestError as exc:
         raise Rejected(_refused(invocation, exc), exc) from None
     except Exception as exc:  # user code: a Struct's __post_init__ may raise anything
-        raise Rejected(_failed(invocation, exc), exc) from exc
+        answer = _failed(invocation, exc)
+        invocation.error = None  # its traceback holds this frame
+        raise Rejected(answer, exc) from exc
     return invocation
 
 

@@ -39,6 +39,15 @@ class RefusedError(Exception):
         super().__init__(detail)
 
 
+def why(error: BaseException) -> tuple[int, str]:
+    """Status and reason of what the parser makes of an error in a callback.
+
+    A function of its own: a frame that kept the error would be held by its traceback, and hold what was read.
+    """
+    refused = error.__context__
+    return (refused.status, refused.detail) if isinstance(refused, RefusedError) else (400, "not HTTP/1.1")
+
+
 def check_version(version: str) -> None:
     """Of those that llhttp takes, two are HTTP as it is spoken here."""
     if version not in ("1.0", "1.1"):

@@ -197,6 +197,8 @@ class Service:
             return task.result()
         except BaseException as error:  # user code; GeneratorExit, too, and a cancellation before the first step
             return unsuccessful(invocation, error)
+        finally:
+            invocation.error = None  # as in _run
 
 
 def never_started(call: Call, waited_s: float) -> Answer:
@@ -236,9 +238,12 @@ def _begin(call: Call, plain: Plain | None) -> Invocation:
 
 def _run(call: Call, plain: Plain | None) -> Answer | Streamed:
     try:
-        return run_sync(_begin(call, plain))
+        invocation = _begin(call, plain)
     except Rejected as rejected:
         return rejected.answer
+    answer = run_sync(invocation)
+    invocation.error = None  # its traceback holds the invocation: a cycle, and with it all that the handler held
+    return answer
 
 
 def _late(call: Call, plain: Plain | None) -> Answer | Streamed:

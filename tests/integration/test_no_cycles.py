@@ -49,6 +49,7 @@ async def afails(req: fw.Request) -> str:
     await asyncio.sleep(0)
     raise ValueError("no")
 
+@app.function(deadline=0.1)
 @app.route("slow", auth_level="anonymous")
 async def slow(req: fw.Request) -> str:
     await asyncio.sleep(30)
@@ -75,7 +76,7 @@ async def upload(req: fw.Request) -> str:
 
 @app.route("large", auth_level="anonymous")
 def large(req: fw.Request) -> bytes:
-    return bytes(4_000_000)
+    return bytes(300_000)
 """
 TIMES = 25
 
@@ -85,8 +86,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder: Path = tmp_path_factory.mktemp("cycles")
     (folder / "function_app.py").write_text(APP)
     (folder / "host.json").write_text('{"version": "2.0", "extensions": {"http": {"routePrefix": ""}}}')
-    options = {"workers": 1, "deadline": 0.2, "grace": 5}
-    with Server("--http-mode", request.param, cwd=folder, app="function_app.py", **options) as server:
+    with Server("--http-mode", request.param, cwd=folder, app="function_app.py", workers=1) as server:
         server.mode = request.param  # type: ignore[attr-defined]
         yield server.wait_ready()
 
