@@ -31,6 +31,7 @@ TYPES = {
         "ServiceBusMessage",
         "EventHubEvent",
         "EventGridEvent",
+        "CloudEvent",
         "TimerRequest",
     ),
 }

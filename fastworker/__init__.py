@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastworker.streams import Event, EventStream
     from fastworker.triggers import (
         Blob,
+        CloudEvent,
         EventGridEvent,
         EventHubEvent,
         QueueMessage,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "App",
     "Blob",
+    "CloudEvent",
     "Context",
     "DeadlineExceeded",
     "Event",
@@ -54,6 +56,7 @@ _MODULES = {
     "Event": "streams",
     "EventStream": "streams",
     "Blob": "triggers",
+    "CloudEvent": "triggers",
     "EventGridEvent": "triggers",
     "EventHubEvent": "triggers",
     "QueueMessage": "triggers",

@@ -33,6 +33,12 @@ BODILESS: Final = frozenset({204, 205, 304})
 # Content types, beside text/*, whose body is text for a handler that asks for no type.
 TEXTUAL: Final = ("json", "xml", "x-www-form-urlencoded", "javascript", "yaml", "graphql")
 
+# Types of the claims that .NET takes for a name and for a role.
+SOAP_CLAIMS: Final = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims"
+ID_CLAIM: Final = f"{SOAP_CLAIMS}/nameidentifier"
+NAME_CLAIM: Final = f"{SOAP_CLAIMS}/name"
+ROLE_CLAIM: Final = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+
 NO_DATA: Final = HttpData()
 
 
@@ -88,16 +94,15 @@ class PlainRequest(Request[T]):
 
     @property
     def identities(self) -> list[dict[str, Any]]:
-        """The caller as App Service's authentication names it in `X-MS-CLIENT-PRINCIPAL`, in the envelope's form."""
+        """The caller by `X-MS-CLIENT-PRINCIPAL`, of App Service or Static Web Apps, in the envelope's form."""
         header = self.headers.get("x-ms-client-principal")
         if header is None:
             return []
         try:
             principal = orjson.loads(binascii.a2b_base64(header))
-            claims = [{"Type": claim["typ"], "Value": claim["val"]} for claim in principal["claims"]]
-        except (ValueError, KeyError, TypeError):
+            return [_identity(principal)]
+        except (ValueError, KeyError, TypeError, AttributeError):
             return []  # whoever wrote it, it was not the platform
-        return [{"AuthenticationType": principal.get("auth_typ"), "IsAuthenticated": True, "Claims": claims}]
 
     @property
     def body(self) -> T:
@@ -130,6 +135,26 @@ class PlainRequest(Request[T]):
         data = bytes(cast("bytes", self._http.body))
         self._http.body = b""  # two copies are enough
         return data or None
+
+
+def _identity(principal: dict[str, Any]) -> dict[str, Any]:
+    """A principal as the host tells it in an envelope (protocol 2.4). Raises KeyError for what is none."""
+    if "identityProvider" in principal:
+        kind, name_claim, role_claim = principal["identityProvider"], NAME_CLAIM, ROLE_CLAIM
+        claims = [(ID_CLAIM, principal["userId"]), (NAME_CLAIM, principal["userDetails"])]
+        claims += [(ROLE_CLAIM, role) for role in principal["userRoles"]]
+    else:
+        kind = principal.get("auth_typ")
+        name_claim, role_claim = principal.get("name_typ") or NAME_CLAIM, principal.get("role_typ") or ROLE_CLAIM
+        claims = [(claim["typ"], claim["val"]) for claim in principal["claims"]]
+    return {
+        "AuthenticationType": kind,
+        "IsAuthenticated": bool(kind),
+        "Name": next((value for claim, value in claims if claim == name_claim), None),
+        "NameClaimType": name_claim,
+        "RoleClaimType": role_claim,
+        "Claims": [{"Type": claim, "Value": value} for claim, value in claims],
+    }
 
 
 class Arriving(BodyStream, Protocol):

@@ -10,6 +10,7 @@ import pytest
 
 from fastworker.answer import Answer
 from fastworker.errors import RequestError
+from fastworker.hostrules.principals import principal_identity
 from fastworker.http1 import Request as HttpRequest
 from fastworker.jsontext import UnencodableError
 from fastworker.messages import ClientError, Response
@@ -100,15 +101,36 @@ def test_url_is_the_clients_as_far_as_the_host_tells(headers, url):
     assert request("/api/x?a=1", **headers).url == url
 
 
-PRINCIPAL = {"auth_typ": "aad", "claims": [{"typ": "name", "val": "Ann"}], "name_typ": "name"}
+ROLE = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+APP_SERVICE = {"auth_typ": "aad", "claims": [{"typ": "n", "val": "Ann"}, {"typ": "r", "val": "x"}], "name_typ": "n"}
+B2C = {"auth_typ": "aadb2c", "name_typ": None, "claims": [{"typ": "emails", "val": "a@b"}, {"typ": "tfp", "val": "p"}]}
+STATIC_WEB_APP = {"identityProvider": "github", "userId": "1", "userDetails": "ann", "userRoles": ["anonymous", "x"]}
 
 
-def test_identities_have_the_envelopes_form():
-    """Of the header that App Service's authentication sets."""
-    encoded = base64.b64encode(orjson.dumps(PRINCIPAL)).decode()
-    claims = [{"Type": "name", "Value": "Ann"}]
-    identity = {"AuthenticationType": "aad", "IsAuthenticated": True, "Claims": claims}
-    assert request(X_MS_CLIENT_PRINCIPAL=encoded).identities == [identity]
+@pytest.mark.parametrize(
+    ("principal", "kind", "name", "values"),
+    [
+        (APP_SERVICE, "aad", "Ann", ["Ann", "x"]),
+        (B2C, "aadb2c", None, ["a@b", "p"]),
+        (STATIC_WEB_APP, "github", "ann", ["1", "ann", "anonymous", "x"]),
+    ],
+)
+def test_identities_have_the_envelopes_form(principal, kind, name, values):
+    """Both schemas of the header that the platform sets."""
+    (identity,) = request(X_MS_CLIENT_PRINCIPAL=base64.b64encode(orjson.dumps(principal)).decode()).identities
+    assert (identity["AuthenticationType"], identity["IsAuthenticated"], identity["Name"]) == (kind, True, name)
+    assert [claim["Value"] for claim in identity["Claims"]] == values
+    assert identity["RoleClaimType"] == ROLE
+    assert hostrules_identity(principal)["Claims"] == [
+        claim | rest for claim, rest in zip(identity["Claims"], hostrules_identity(principal)["Claims"], strict=True)
+    ]
+
+
+def hostrules_identity(principal):
+    """The same by the host's rules."""
+    found = principal_identity(base64.b64encode(orjson.dumps(principal)).decode())
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("value", ["", "?", "e30=", "W10=", "bnVsbA==", base64.b64encode(b'{"claims": [1]}').decode()])

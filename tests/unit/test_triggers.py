@@ -143,6 +143,19 @@ def test_event_grid_event():
     assert read(EVENT, "eventGridTrigger", dict)["data"] == {"n": 3}
 
 
+def test_cloud_event():
+    """The other schema of Event Grid: data of the annotation's type, binary data as bytes, extensions left out."""
+    event = (
+        '{"specversion":"1.0","id":"c1","type":"t","source":"/s","time":"2026-01-02T03:04:05.678Z","data":%s,"ext":"v"}'
+    )
+    body = '{"Data":{"v":%s},"Metadata":{}}'
+    seen = read(body % (event % '{"n":3}'), "eventGridTrigger", fw.CloudEvent[Body])
+    assert (seen.type, seen.source, seen.data, seen.time.year) == ("t", "/s", Body(3), 2026)
+    assert read(body % (event % "null"), "eventGridTrigger", fw.CloudEvent).data is None
+    binary = '{"specversion":"1.0","id":"c1","type":"t","source":"/s","data_base64":"AAEC"}'
+    assert read(body % binary, "eventGridTrigger", fw.CloudEvent).data_base64 == b"\0\1\2"
+
+
 COSMOS = r"""{"Data": {"docs": "\"[{\\\"id\\\":\\\"d1\\\",\\\"n\\\":2},{\\\"id\\\":\\\"d2\\\",\\\"n\\\":5}]\""},
  "Metadata": {}}"""
 
