@@ -150,13 +150,13 @@ class Request:
             except asyncio.IncompleteReadError:
                 raise BodyError("the client closed its connection before the end of the body") from None
 
-    async def drain(self) -> None:
-        """Throws away what was not read; the connection is closed behind a long body."""
-        if self.body_read:
-            return
-        if self.chunked or self.content_length > DRAIN_BYTES or self.header("expect"):
+    def settle(self) -> None:
+        """Before an answer: behind a long body that nobody has read the connection is to be closed."""
+        if not self.body_read and (self.chunked or self.content_length > DRAIN_BYTES or self.header("expect")):
             self.keep_alive = False
-            return
+
+    async def drain(self) -> None:
+        """Throws away what was not read."""
         async for _ in self.pieces():
             pass
 
@@ -281,6 +281,7 @@ class WebServer:
         if response is not None and not request.begun:
             if response.breaks:
                 return False
+            request.settle()
             await self._send(connection, request, response)
         elif not request.begun:
             return False
