@@ -88,6 +88,16 @@ KINDS: Final[dict[str, Kind]] = {
     **_kinds("http", ["out"], "http"),
 }
 
+# Triggers that make nothing of a return value; those of Durable Functions, MCP, SignalR and whatever comes do.
+RETURN_NOTHING: Final = frozenset(
+    {
+        *("httptrigger", "queuetrigger", "blobtrigger", "timertrigger", "servicebustrigger", "eventhubtrigger"),
+        *("cosmosdbtrigger", "eventgridtrigger", "manualtrigger", "warmuptrigger", "sqltrigger", "mysqltrigger"),
+        *("kafkatrigger", "rabbitmqtrigger", "redispubsubtrigger", "redislisttrigger", "redisstreamtrigger"),
+        *("daprbindingtrigger", "daprtopictrigger"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -121,6 +131,11 @@ class Binding:
     @property
     def is_output(self) -> bool:
         return self.direction != "in"
+
+    @property
+    def takes_return_value(self) -> bool:
+        """Whether this trigger is handed the return value where no binding is named `$return` (protocol 4.2)."""
+        return self.is_trigger and self.key not in RETURN_NOTHING
 
     @property
     def is_http_output(self) -> bool:

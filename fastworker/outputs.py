@@ -38,7 +38,12 @@ RAW_HTTP: Final = "set customHandler.enableForwardingHttpRequest in host.json (f
 
 
 def output_encoder(binding: Binding) -> Encoder:
-    """How values reach this output binding. The encoder raises UnencodableError; None in is NOTHING out."""
+    """How values reach this output binding, or the trigger that takes the return value.
+
+    The encoder raises UnencodableError; None in is NOTHING out.
+    """
+    if binding.is_trigger:
+        return _returned_to_trigger
     place = "ReturnValue" if binding.name == RETURN else f"Outputs.{binding.name}"
     if binding.is_http_output:
         return _http_return(place) if binding.name == RETURN else _http_named(place)
@@ -61,6 +66,11 @@ def render_answer(outputs: dict[str, Any], logs: list[str], return_value: Any) -
     # So it is the log lines, and they must not fail an invocation that went well.
     readable = [line.encode("utf-8", "backslashreplace").decode() for line in logs]
     return orjson.dumps({"Outputs": outputs, "Logs": readable, "ReturnValue": return_value})
+
+
+def _returned_to_trigger(value: Any) -> Any:
+    """What a trigger takes back is JSON as it is: the host guesses no base64 there (protocol 4.2)."""
+    return NOTHING if value is None else orjson.Fragment(encode_json(value, "ReturnValue"))
 
 
 # ---- queue, Service Bus, Event Hubs and others that take messages ------------------------------------------

@@ -129,7 +129,9 @@ def make_function(
     if problems:
         return None, problems
     http_output = next((b.name for b in bindings if b.is_http_output), None)
-    return_names = [b.name for b in bindings if b.name == RETURN]
+    encoders = {b.name: output_encoder(b) for b in bindings if b.is_output}
+    if RETURN not in encoders and triggers[0].takes_return_value:
+        encoders[RETURN] = output_encoder(triggers[0])
     return Function(
         name=name,
         handler=declaration.handler,
@@ -144,8 +146,8 @@ def make_function(
         http_arguments=tuple(arguments.http_arguments),
         outs=tuple(arguments.outs),
         context_argument=arguments.context_argument,
-        encoders={b.name: output_encoder(b) for b in bindings if b.is_output},
-        return_to=return_names[0] if return_names else http_output,
+        encoders=encoders,
+        return_to=RETURN if RETURN in encoders else http_output,
         http_output=http_output,
         streams_request=arguments.request is not None and _calls_stream(declaration.handler, arguments.request),
     ), []

@@ -468,3 +468,37 @@ def test_every_decorator_makes_its_binding(write):
     assert http.trigger.properties == {"route": "items/{id}", "methods": ["get"], "authLevel": "anonymous"}
     assert http.return_to == http.http_output == "$return"
     assert functions["cosmos"].trigger.properties["leaseContainerName"] == "l"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "annotation", "expected"),
+    [
+        ("event_hub_message_trigger('m', connection='C', event_hub_name='h')", "list[str]", ("many", "string")),
+        ("event_hub_message_trigger('m', connection='C', event_hub_name='h')", "list[dict]", ("many", "string")),
+        ("event_hub_message_trigger('m', connection='C', event_hub_name='h')", "list[bytes]", ("many", "binary")),
+        ("service_bus_topic_trigger('m', connection='C', topic_name='t', subscription_name='s')",
+         "list[fw.ServiceBusMessage[bytes]]", ("many", "binary")),
+        ("service_bus_queue_trigger('m', connection='C', queue_name='q')", "fw.ServiceBusMessage", (None, "string")),
+        ("service_bus_queue_trigger('m', connection='C', queue_name='q', data_type='binary')",
+         "list[fw.ServiceBusMessage]", ("many", "binary")),
+        ("generic_trigger('m', type='kafkaTrigger')", "list[str]", ("many", "string")),
+        ("queue_trigger('m', queue_name='queue')", "bytes", (None, "binary")),
+        ("queue_trigger('m', queue_name='queue')", "fw.QueueMessage[bytes]", (None, "binary")),
+        ("queue_trigger('m', queue_name='queue')", "dict", (None, None)),
+        ("blob_trigger('m', path='in/{name}')", "bytes", (None, None)),
+        ("timer_trigger('m', schedule='0 * * * * *')", "fw.TimerRequest", (None, None)),
+    ],
+)  # fmt: skip
+def test_the_annotation_decides_cardinality_and_data_type(write, trigger, annotation, expected):
+    """Case a1-04: without them the host parses texts as JSON, and bytes as texts."""
+    text = app_text(f"@app.{trigger}\ndef f(m: {annotation}): ...")
+    binding = load_app(str(write(text)), app_root=None).functions["f"].trigger
+    assert (binding.cardinality, binding.data_type) == expected
+
+
+@pytest.mark.parametrize(("annotation", "expected"), [("bytes", "binary"), ("bytes | None", "binary"), ("str", None)])
+def test_an_input_for_bytes_is_asked_for_as_bytes(write, annotation, expected):
+    """The host would decode the blob as text otherwise, and damage it."""
+    text = app_text(f"@app.route()\n@app.blob_input('doc', path='a/b')\ndef f(req: fw.Request, doc: {annotation}): ...")
+    function = load_app(str(write(text)), app_root=None).functions["f"]
+    assert [b.data_type for b in function.bindings if b.name == "doc"] == [expected]

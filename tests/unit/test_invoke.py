@@ -529,3 +529,20 @@ def test_damaged_envelope_gets_an_answer(start_, length, patch):
 
 
 FUZZED = http_function(read_everything)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    ["activityTrigger", "orchestrationTrigger", "entityTrigger", "mcpToolTrigger", "signalRTrigger", "newTrigger"],
+)
+@pytest.mark.parametrize("value", ["test", "2020-01-02T03:04:05", {"isDone": True, "actions": []}, [1, None], 7, True])
+def test_a_trigger_that_takes_the_return_value_gets_it_as_it_is(type_, value):
+    """Case a1-02: no binding is named $return, and the host guesses no base64 there."""
+    app = fw.App(extra_binding_types=["newTrigger"])
+
+    @app.generic_trigger("job", type=type_)
+    def handler(job: Any) -> Any:
+        return value
+
+    document = orjson.loads(call(function_of(app)).body)
+    assert (document["ReturnValue"], document["Outputs"], document["Logs"]) == (value, {}, [])
