@@ -5,7 +5,7 @@ mistake that would stop the host is in `problems`, told as the host would, with 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from fastworker.config_files import ConfigFileError, JsonFile, Node, configuration, net_text, shown, unread_keys
@@ -127,11 +127,11 @@ def read_host_json(path: str, data: bytes | None, environ: Mapping[str, str]) ->
         except ConfigFileError as error:
             return HostJson(path=path, problems=(str(error),))
     reader = _Reader(path, configuration(file, environ), environ)
-    if file is None:
-        reader.lacks.append(f"{path}: does not exist: this is no function app; make one by fastworker new DIR, or sync")
-    else:
+    if file is not None:
         reader.check_version(file)
-    return reader.read()
+        return reader.read()
+    missing = f"{path}: does not exist: this is no function app; name its folder, or make one: fastworker new DIR"
+    return replace(reader.read(), lacks=(missing,))
 
 
 class _Reader:

@@ -22,7 +22,7 @@ from fastworker.devhost.console import Console
 from fastworker.devhost.expressions import ExpressionError
 from fastworker.devhost.front import Router
 from fastworker.devhost.functions import Function, read_functions
-from fastworker.devhost.hostjson import HostJson, read_host_json
+from fastworker.devhost.hostjson import HostJson, longest_pause_s, read_host_json
 from fastworker.devhost.invocations import Circumstances, Invoker
 from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.outputs import OutputWriter
@@ -30,7 +30,8 @@ from fastworker.devhost.process import HandlerProcess
 from fastworker.devhost.queue_trigger import QueueListener
 from fastworker.devhost.state import TriggerState
 from fastworker.devhost.storage import Accounts, StorageError
-from fastworker.devhost.timer_trigger import Schedule, Timer, time_zone
+from fastworker.devhost.timer_trigger import Timer
+from fastworker.hostrules.schedules import Schedule
 
 STORED = ("queuetrigger", "blobtrigger", "queue", "blob", "table")
 Job = Coroutine[Any, Any, Any]
@@ -51,7 +52,7 @@ def read_app(root: Path, environ: Mapping[str, str], max_poll_s: float | None = 
     settings = read_app_settings(root, environ)
     host = read_host_json(root, settings)
     if max_poll_s is not None:
-        host = replace(host, queues=replace(host.queues, max_polling_s=max_poll_s))
+        host = replace(host, queues=host.queues._replace(max_polling_s=max_poll_s))
     return AppFiles(root, settings, host, read_functions(root, settings, host))
 
 
@@ -70,6 +71,7 @@ class RunningApp:
         self._listeners: dict[tuple[str, str], list[QueueListener | BlobListener]] = {}
         self.router = Router(files.functions, self.host.route_prefix)
         self.functions = files.functions
+        self.timers: dict[str, Timer] = {}
         state = self.root / ".fastworker"
         self.accounts = Accounts(self.settings, state, self.host.queues.encoding)
         self._state = TriggerState(state / "triggers.db")
@@ -82,6 +84,9 @@ class RunningApp:
     def function(self, name: str) -> Function | None:
         return next((f for f in self.functions if f.name.lower() == name.lower()), None)
 
+    def _loaded(self) -> list[Function]:
+        return [f for f in self.functions if f.problem is None and not f.left_out]
+
     def spawn(self, job: Job) -> None:
         """Runs a job that ends with the app."""
         task = asyncio.create_task(job)
@@ -92,17 +97,23 @@ class RunningApp:
         """Starts the handler and the triggers; does not wait for the handler to be ready."""
         for line in (*self.settings.warnings, *self.host.warnings):
             self._console.warn(line)
+        if self.settings.get("WEBSITE_TIME_ZONE") and any(f.trigger.key == "timertrigger" for f in self._loaded()):
+            self._console.warn("WEBSITE_TIME_ZONE does nothing for timers on Linux plans; TZ is what counts (B-429)")
+        if self.host.not_obeyed:
+            self._console.info(f"host.json: not obeyed here: {', '.join(self.host.not_obeyed)}")
         self._check_storage()
         self._console.functions((f, *self._described(f)) for f in self.functions)
         for function in self.functions:
             if function.problem:
                 self._console.error(f"function {function.name} is not loaded: {function.problem}")
+            for line in function.warnings:
+                self._console.warn(line)
         if not any(f.problem is None for f in self.functions):
             self._console.warn("no functions: the host starts no handler for an app without any (fastworker sync?)")
             return
         self.handler.start()
         for function in self.functions:
-            if function.problem is None and not function.disabled:
+            if function.problem is None and not function.disabled and not function.left_out:
                 self._start_trigger(function)
 
     async def stop(self) -> None:
@@ -134,13 +145,17 @@ class RunningApp:
                     self._state,
                     self._console,
                     max_tries=self.host.max_blob_tries,
-                    scan_every_s=options.max_polling_s,
+                    at_once=self.host.max_blobs_at_once,
+                    scan_every_s=longest_pause_s(options),
                 )
                 self._listeners.setdefault((self._key(trigger.connection), f"blob {blob.container}"), []).append(blob)
                 self.spawn(blob.run())
             elif trigger.key == "timertrigger":
-                schedule = Schedule(trigger.text("schedule"), trigger.where, time_zone(self.settings))
-                self.spawn(Timer(function, schedule, self.invoker, self._state, self._console).run())
+                zone = self.invoker.circumstances.zone if self.settings.get("TZ") else UTC
+                schedule = Schedule(trigger.text("schedule"))
+                timer = Timer(function, schedule, self.invoker, self._state, self._console, zone)
+                self.timers[function.name] = timer
+                self.spawn(timer.run())
         except (ConfigError, StorageError, ExpressionError) as error:
             self._console.error(f"the trigger of {function.name} does not run: {error}")
 

@@ -4,14 +4,16 @@ Used by hostjson.py (overrides), functions.py (expansion), process.py (the handl
 Rule: nobody else of the local host reads local.settings.json or os.environ.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from fastworker.devhost.jsonfile import ConfigError, member, read_json
+from fastworker.app_files import read_bytes
+from fastworker.config_files import ConfigFileError
+from fastworker.devhost.jsonfile import ConfigError
+from fastworker.local_settings import read_local_settings
 
 PERCENT: Final = re.compile(r"%([^%]+)%")
 TRUE: Final = frozenset({"true", "1"})
@@ -25,6 +27,7 @@ class AppSettings:
     port: int | None = None
     cors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    cors_credentials: bool = False
 
     def get(self, name: str) -> str | None:
         """A setting, ignoring case as .NET configuration does; `a:b` is also looked for as `a__b`."""
@@ -35,6 +38,13 @@ class AppSettings:
 
     def is_true(self, name: str) -> bool:
         return (self.get(name) or "").strip().lower() in TRUE
+
+    def has_connection(self, name: str) -> bool:
+        """Whether a connection of a binding leads anywhere; AzureWebJobsStorage always does, locally."""
+        names = {name.lower(), f"azurewebjobs{name.lower()}"}
+        if "azurewebjobsstorage" in names:
+            return True
+        return any(k.lower() in names or k.lower().partition("__")[0] in names for k in self.values)
 
     def expand(self, text: str) -> str:
         """`%NAME%` becomes the setting's value. Raises KeyError with the name of a setting that does not exist."""
@@ -52,37 +62,16 @@ def read_app_settings(root: Path, environ: Mapping[str, str]) -> AppSettings:
     """The environment, with the `Values` of local.settings.json where the environment has none."""
     path = root / "local.settings.json"
     try:
-        file = read_json(path)
-    except FileNotFoundError:
-        return AppSettings(dict(environ))
-    warnings = []
-    if member(file.document, "IsEncrypted") is True:
-        raise file.wrong(("IsEncrypted",), "the settings are encrypted: run `func settings decrypt` and try again")
-    values = member(file.document, "Values") or {}
-    if not isinstance(values, dict):
-        raise file.wrong(("Values",), '"Values" is an object of strings')
-    settings: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, dict | list):
-            raise file.wrong(("Values", name), f"{name!r} is a string, not {json.dumps(value)}; nest with __ in names")
-        if value is not None:
-            settings[name] = value if isinstance(value, str) else json.dumps(value)
-        if name in environ and environ[name] != settings.get(name):
-            warnings.append(f"{file.where('Values', name)}: {name} is set in the environment, which wins")
-    host = member(file.document, "Host") or {}
-    return AppSettings({**settings, **environ}, _port(file.where("LocalHttpPort"), host), _cors(host), tuple(warnings))
-
-
-def _port(where: str, host: Any) -> int | None:
-    port = member(host, "LocalHttpPort") if isinstance(host, dict) else None
-    if port is None:
-        return None
-    text = str(port)
-    if not text.isdigit() or not 0 <= int(text) <= 65535:
-        raise ConfigError(f'{where}: "LocalHttpPort" is a port number, not {json.dumps(port)}')
-    return int(text)
-
-
-def _cors(host: Any) -> tuple[str, ...]:
-    text = member(host, "CORS") if isinstance(host, dict) else None
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else ()
+        data = read_bytes(path)
+        if data is None:
+            return AppSettings(dict(environ))
+        local = read_local_settings(str(path), data)
+    except ConfigFileError as error:
+        raise ConfigError(str(error)) from None
+    taken = [
+        f"{local.places[name]}: {name} is set in the environment, which wins"
+        for name, value in local.values.items()
+        if environ.get(name, value) != value
+    ]
+    warnings = (*local.warnings, *taken)
+    return AppSettings({**local.values, **environ}, local.port, local.cors, warnings, local.cors_credentials)

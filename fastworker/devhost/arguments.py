@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from fastworker.devhost.hostjson import Description
 
-PERCENT: Final = re.compile(r"%[^%\s]+%")
+# What is left of `%...%` is removed, over blanks and from argument to argument (E-pctarg-*).
+LEFT_OVER: Final = re.compile(r"%.+?%", re.DOTALL)
 
 
 class Command(NamedTuple):
@@ -31,17 +32,24 @@ def build_command(
     executable = _below(base, expand(description.executable, environ))
     parts = [expand(item, environ) for item in description.arguments]
     if description.worker_path:
-        parts.append(f'"{_below(base, expand(description.worker_path, environ))}"')
+        # As it is written: it is found from the working directory (E-wpath-relative, E-wkdir).
+        parts.append(f'"{expand(description.worker_path, environ)}"')
     parts += [expand(item, environ) for item in description.worker_arguments]
     text = "".join(f" {part}" for part in parts)
     for name, value in added.items():
         text = text.replace(f"%{name}%", value)
-    return Command(executable, PERCENT.sub("", text), cwd)
+    return Command(executable, LEFT_OVER.sub("", text), cwd)
 
 
 def expand(text: str, environ: Mapping[str, str]) -> str:
-    """`%NAME%` by its value; what is not set stays as it is."""
-    return PERCENT.sub(lambda match: environ.get(match[0][1:-1], match[0]), text)
+    """`%NAME%` by its value, as .NET does it: what is not set stays, and its second % may begin the next name."""
+    found = []
+    start = 0
+    while start < len(text) and (end := text.find("%", start + 1)) >= 0:
+        value = environ.get(text[start + 1 : end]) if text[start] == "%" else None
+        found.append(text[start:end] if value is None else value)
+        start = end if value is None else end + 1
+    return "".join(found) + text[start:]
 
 
 def split_arguments(text: str) -> list[str]:

@@ -8,15 +8,15 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 from typing import Any, Final
 
 from fastworker.devhost.console import Console, shortened
-from fastworker.devhost.expressions import path_pattern
 from fastworker.devhost.functions import Function
 from fastworker.devhost.invocations import Invoker
 from fastworker.devhost.state import TriggerState
 from fastworker.devhost.storage import Account, Blob
+from fastworker.hostrules.blob_paths import BlobPath
+from fastworker.hostrules.blob_properties import blob_properties
 from fastworker.hostrules.envelope import TriggerData
 
 POISON_QUEUE: Final = "webjobs-blobtrigger-poison"
@@ -35,16 +35,18 @@ class BlobListener:
         console: Console,
         *,
         max_tries: int,
+        at_once: int | None,
         scan_every_s: float,
     ) -> None:
-        self.container, _, path = function.trigger.text("path").partition("/")
-        self._pattern: re.Pattern[str] = path_pattern(path or "{name}")
+        self._path_rule = BlobPath(function.trigger.text("path"))
+        self.container = self._path_rule.container
         self._function = function
         self._account = account
         self._invoker = invoker
         self._state = state
         self._console = console
         self._max_tries = max_tries
+        self._at_once = at_once or AT_ONCE
         self._scan_every_s = scan_every_s
         self._tries: dict[tuple[str, str], int] = {}
         self._wake = asyncio.Event()
@@ -63,13 +65,15 @@ class BlobListener:
                     await self._wake.wait()
 
     async def _scan(self) -> None:
-        limit = asyncio.Semaphore(AT_ONCE)
+        limit = asyncio.Semaphore(self._at_once)
         try:
             async with asyncio.TaskGroup() as group:
                 for blob in await self._account.list_blobs(self.container):
-                    matched = self._pattern.fullmatch(blob.name)
-                    if matched and not self._state.has_receipt(self._function.name, self._path(blob), blob.etag):
-                        group.create_task(self._process(blob, matched.groupdict(), limit))
+                    names = self._path_rule.match(blob.name)
+                    if names is not None and not self._state.has_receipt(
+                        self._function.name, self._path(blob), blob.etag
+                    ):
+                        group.create_task(self._process(blob, names, limit))
             self._reported = ""
         except Exception as error:  # whatever the storage says, the next scan tries again
             cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
@@ -83,8 +87,9 @@ class BlobListener:
             blob = await self._account.read_blob(self.container, listed.name)
             if blob is None:
                 return  # deleted in the meantime
-            data = TriggerData(blob.content, {**metadata(blob), **names})
-            outcome = await self._invoker.invoke(self._function, data, f"blob {self._path(blob)}")
+            data = TriggerData(blob.content, {**metadata(self.container, blob), **names})
+            why = f"blob {self._path(blob)}"
+            outcome = await self._invoker.invoke(self._function, data, why, is_triggered=True)
         version = (blob.name, blob.etag)
         tries = self._tries[version] = self._tries.get(version, 0) + 1
         if not outcome.ok and tries < self._max_tries:
@@ -111,7 +116,11 @@ class BlobListener:
         return f"{self.container}/{blob.name}"
 
 
-def metadata(blob: Blob) -> dict[str, Any]:
-    """The binding data of a blob (protocol 2.7); the trigger's own name is left out of the envelope."""
-    properties = {"LastModified": blob.modified, "ContentLength": blob.length, "ContentType": blob.content_type}
-    return {"Uri": blob.uri, "Properties": properties, "Metadata": blob.metadata}
+def metadata(container: str, blob: Blob) -> dict[str, Any]:
+    """The binding data of a blob (protocol 2.7); `BlobTrigger` is for names, and left out of the envelope."""
+    return {
+        "BlobTrigger": f"{container}/{blob.name}",
+        "Uri": blob.uri,
+        "Properties": blob_properties(blob.modified, blob.content, blob.content_type, blob.metadata),
+        "Metadata": blob.metadata,
+    }

@@ -28,7 +28,7 @@ CLIENT_LOOK_S: Final = 0.1
 
 async def forward(invoker: Invoker, function: Function, request: HttpRequest, raw_path: str) -> Outcome:
     """Buffered both ways; the client gets the handler's status, headers and body as they are (3.1)."""
-    by_name = function.name if invoker.host.shape == "raw-by-name" else ""
+    by_name = function.name if invoker.host.forwards_by_name else ""
 
     async def attempt(invocation_id: str, _: Mapping[str, Any] | None) -> Outcome:
         sent = forwarded_request(request, raw_path, invocation_id, HOST_VERSION, by_name=by_name)

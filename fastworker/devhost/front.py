@@ -139,7 +139,7 @@ class Front:
         request: Request,
         level: str | None,
     ) -> Response | None:
-        if function.http_only and app.host.shape == "proxy":
+        if function.http_only and app.host.http_shape == "proxy":
             outcome = await proxy(app.invoker, function, request)
             return None if request.begun else Response(502 if not outcome.ok else 500)
         scheme = _scheme(app, request)
@@ -152,7 +152,7 @@ class Front:
             scheme=scheme,
             sees_principal=app.settings.is_true("WEBSITE_AUTH_ENABLED"),
         )
-        if function.http_only and app.host.shape in ("raw", "raw-by-name"):
+        if function.http_only and app.host.http_shape == "forward":
             outcome = await forward(app.invoker, function, whole, request.raw_path)
         else:
             outcome = await app.invoker.invoke(function, TriggerData(whole), f"{request.method} {request.raw_path}")

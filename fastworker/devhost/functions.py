@@ -4,39 +4,29 @@ Read by app.py; used by everything that runs a function.
 Rule: a broken function is taken out by itself, with the reason in `problem`; the others run.
 """
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from fastworker import bindings as shared
+from fastworker.app_files import function_folders, function_json_of
+from fastworker.bindings import is_http_only, name_problems
+from fastworker.config_files import ConfigFileError, member, net_text
 from fastworker.devhost.appsettings import AppSettings
 from fastworker.devhost.hostjson import HostJson
-from fastworker.devhost.jsonfile import ConfigError, JsonFile, member, read_json
-from fastworker.devhost.retry import RetryPolicy, read_retry
+from fastworker.devhost.jsonfile import ConfigError
+from fastworker.function_json import FunctionJson
+from fastworker.hostrules.functions import RETURN, function_name_problem, is_disabled, twins
+from fastworker.retry import RetryPolicy
 from fastworker.routing import is_reserved
+from fastworker.trigger_checks import check_trigger
 
-RETURN: Final = "$return"
-FUNCTION_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,127}")
-BINDING_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}")
+__all__ = ["RETURN", "Binding", "Function", "read_functions"]
+
 METHODS: Final = ("get", "post", "put", "delete", "patch", "head", "options")
-
-TRIGGERS: Final = (
-    *("httpTrigger", "queueTrigger", "blobTrigger", "timerTrigger", "serviceBusTrigger", "eventHubTrigger"),
-    *("cosmosDBTrigger", "eventGridTrigger", "manualTrigger", "warmupTrigger", "sqlTrigger", "mysqlTrigger"),
-    *("kafkaTrigger", "rabbitMQTrigger", "signalRTrigger", "webPubSubTrigger", "mcpToolTrigger", "daprTopicTrigger"),
-    *("daprBindingTrigger", "daprServiceInvocationTrigger", "redisListTrigger", "redisStreamTrigger"),
-    *("redisPubSubTrigger", "orchestrationTrigger", "activityTrigger", "entityTrigger", "mcpResourceTrigger"),
-)
-DATA: Final = (
-    *("http", "queue", "blob", "table", "serviceBus", "eventHub", "cosmosDB", "eventGrid", "kafka", "rabbitMQ"),
-    *("signalR", "signalRConnectionInfo", "sendGrid", "twilioSms", "sql", "mysql", "webPubSub", "durableClient"),
-    *("webPubSubConnection", "webPubSubContext", "daprPublish", "daprInvoke", "daprState", "daprSecret", "redis"),
-    *("assistantCreate", "assistantQuery", "textCompletion", "embeddings", "embeddingsStore"),
-)
-KNOWN: Final = {name.lower(): name for name in (*TRIGGERS, *DATA)}
+# Where the host fills in no settings (E-route-rpctset-*, E-fmore-authpercent).
+LITERAL: Final = ("route", "authLevel", "methods")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +61,8 @@ class Binding:
         return self.is_output and self.key == "http"
 
     def text(self, name: str, default: str = "") -> str:
-        value = member(dict(self.properties), name)
-        return default if value is None else value if isinstance(value, str) else json.dumps(value)
+        value = member(self.properties, name)
+        return default if value is None or isinstance(value, dict | list) else net_text(value)
 
     @property
     def connection(self) -> str:
@@ -89,6 +79,9 @@ class Function:
     retry: RetryPolicy | None = None
     disabled: bool = False
     problem: str | None = None
+    warnings: tuple[str, ...] = ()
+    # Left out by host.json's `functions`: listed, and never run (B-493).
+    left_out: bool = False
 
     @property
     def trigger(self) -> Binding:
@@ -104,18 +97,23 @@ class Function:
 
     @property
     def is_http(self) -> bool:
-        return self.problem is None and self.trigger.key == "httptrigger"
+        return self.problem is None and not self.left_out and self.trigger.key == "httptrigger"
 
     @property
     def http_only(self) -> bool:
         """One that may get plain HTTP (protocol 1.7)."""
-        return [b.key for b in self.inputs] == ["httptrigger"] and [b.key for b in self.outputs] == ["http"]
+        return is_http_only(self.bindings)  # type: ignore[arg-type]  # it asks for keys and directions alone
 
     @property
     def methods(self) -> tuple[str, ...] | None:
         """Upper case; None for all, for an empty list is none at all."""
-        listed = member(dict(self.trigger.properties), "methods")
-        return None if listed is None else tuple(str(method).upper() for method in listed)
+        listed = self.methods_as_written
+        return None if listed is None else tuple(method.upper() for method in listed)
+
+    @property
+    def methods_as_written(self) -> tuple[str, ...] | None:
+        listed = member(self.trigger.properties, "methods")
+        return None if listed is None else tuple(str(method) for method in listed)
 
     @property
     def route(self) -> str:
@@ -128,104 +126,112 @@ class Function:
 
 
 def read_functions(root: Path, settings: AppSettings, host: HostJson) -> list[Function]:
-    """The functions in the folders below `root`, or those that host.json's routes make (protocol 1.6)."""
-    files = sorted(root.glob("*/function.json"))
+    """The functions in the folders below `root`, or those that host.json's routes make (protocol 1.6).
+
+    Raises ConfigError for what stops the whole host.
+    """
+    files = function_folders(root)
     if host.http_routes:
         if files:
             raise ConfigError(f"{files[0]}:1: host.json has http routes, so there must be no function.json files")
         return [_routed(i, route, level, host) for i, (route, level) in enumerate(host.http_routes, 1)]
-    found = [_read_function(path, settings, host) for path in files]
-    return _without_doubles(found)
+    found = _without_doubles([_read_function(path, settings, host) for path in files])
+    _refuse_twins(found)
+    if host.function_filter is None:
+        return found
+    kept = {name.lower() for name in host.function_filter}
+    return [replace(f, left_out=f.name.lower() not in kept) for f in found]
 
 
 def _routed(number: int, route: str, level: str, host: HostJson) -> Function:
     where = f"{host.path}:1"
     trigger = {"route": route, "authLevel": level, "methods": list(METHODS)}
     bindings = (Binding("httpTrigger", "in", "req", where, "", trigger), Binding("http", "out", "res", where))
-    return Function(f"http-handler{number}", host.path, bindings, host.retry)
+    return Function(f"http-handler{number}", Path(host.path), bindings, host.retry)
 
 
 def _read_function(path: Path, settings: AppSettings, host: HostJson) -> Function:
     name = path.parent.name
     try:
-        file = read_json(path)
-        if not FUNCTION_NAME.fullmatch(name) or name.lower() == "host":
-            raise file.wrong((), f"{name!r} cannot be a function's name: a letter, then letters, digits, - and _")
-        entries = member(file.document, "bindings")
-        if not isinstance(entries, list):
-            raise file.wrong(("bindings",), '"bindings" is an array of bindings')
-        bindings = tuple(_binding(file, entry, settings) for entry in entries)
-        _check_bindings(file, bindings)
-        retry = read_retry(file, ("retry",), member(file.document, "retry")) or host.retry
-        return Function(name, path, bindings, retry, _disabled(name, file.document, settings))
-    except ConfigError as error:
+        file = function_json_of(path)
+    except ConfigFileError as error:
         return Function(name, path, problem=str(error))
-
-
-def _disabled(name: str, document: dict[str, Any], settings: AppSettings) -> bool:
-    if settings.is_true(f"AzureWebJobs.{name}.Disabled"):
-        return True
-    value = member(document, "disabled")
-    return settings.is_true(value) or value.lower() == "true" if isinstance(value, str) else value is True
-
-
-def _binding(file: JsonFile, entry: Any, settings: AppSettings) -> Binding:
-    if not isinstance(entry, dict):
-        raise file.wrong(("bindings",), f"a binding is an object, not {json.dumps(entry)}")
-    name, kind = member(entry, "name"), member(entry, "type")
-    keys = ("bindings", name if isinstance(name, str) else "bindings")
-    if not isinstance(name, str) or not isinstance(kind, str):
-        raise file.wrong(keys, f'a binding needs "name" and "type", both strings: {json.dumps(entry)}')
-    where = file.where("bindings", name)
-    direction = str(member(entry, "direction") or "in").lower()
-    if direction not in ("in", "out", "inout"):
-        raise ConfigError(f'{where}: "direction" is in, out or inout, not {direction!r}')
-    if kind.lower() not in KNOWN:
-        near = get_close_matches(kind.lower(), KNOWN, 1)
-        hint = f"did you mean {KNOWN[near[0]]!r}?" if near else "check its spelling"
-        raise ConfigError(f"{where}: unknown binding type {kind!r}: {hint}")
-    data_type = str(member(entry, "dataType") or "").lower()
-    if data_type not in ("", "string", "binary", "stream"):
-        raise ConfigError(f'{where}: "dataType" is string, binary or stream, not {data_type!r}')
-    own = {k: v for k, v in entry.items() if k.lower() not in ("name", "type", "direction", "datatype")}
-    return Binding(kind, direction, name, where, data_type, {k: _resolved(where, v, settings) for k, v in own.items()})
-
-
-def _resolved(where: str, value: Any, settings: AppSettings) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return settings.expand(value)
-    except KeyError as missing:
-        raise ConfigError(
-            f"{where}: %{missing.args[0]}% names no app setting: add it to Values in local.settings.json"
-        ) from None
-
-
-def _check_bindings(file: JsonFile, bindings: tuple[Binding, ...]) -> None:
-    triggers = [b for b in bindings if b.is_trigger]
-    if len(triggers) != 1:
-        what = ", ".join(t.type for t in triggers) or "none"
-        raise file.wrong(("bindings",), f"a function has one trigger, this one has: {what}")
-    seen: set[str] = set()
-    for binding in bindings:
-        returned = binding.name == RETURN and binding.direction == "out"
-        if not returned and not BINDING_NAME.fullmatch(binding.name):
-            raise ConfigError(
-                f"{binding.where}: {binding.name!r} cannot be a binding's name: a letter, then letters and digits "
-                f"(no underscore), or {RETURN} for an output"
+    wrong = function_name_problem(name)
+    problems = [f"{path}:1: {wrong}"] if wrong else name_problems(file.bindings)
+    triggers = [b for b in file.bindings if b.is_trigger]
+    if not problems and not triggers:
+        problems.append(f"{file.file.where('bindings')}: a function has one trigger, this one has none")
+    bindings = []
+    for binding in file.bindings:
+        known, missing = _resolved(binding, settings)
+        bindings.append(known)
+        if missing and binding.is_trigger:
+            problems.append(
+                f"{binding.where}: %{missing}% names no app setting: add it to Values in local.settings.json"
             )
-        if binding.name.lower() in seen:
-            raise ConfigError(f"{binding.where}: two bindings are named {binding.name!r}, ignoring case")
-        seen.add(binding.name.lower())
-    if triggers[0].key == "httptrigger" and is_reserved(triggers[0].text("route") or file.path.parent.name):
-        raise ConfigError(
-            f"{triggers[0].where}: a route may not begin with the letters admin or runtime, which are the host's own: "
+    disabled = is_disabled(name, settings.values)
+    if problems:
+        return Function(name, path, tuple(map(_local, bindings)), problem=problems[0])
+    problem, warnings = _trigger_checked(file, next(b for b in bindings if b.is_trigger), name, settings)
+    return Function(name, path, tuple(map(_local, bindings)), file.retry or host.retry, disabled, problem, warnings)
+
+
+def _trigger_checked(
+    file: FunctionJson, trigger: shared.Binding, name: str, settings: AppSettings
+) -> tuple[str | None, tuple[str, ...]]:
+    """What puts the function in error, and warnings. Raises ConfigError for what ends the whole host."""
+    check = check_trigger(trigger)
+    if check.stops_host:
+        raise ConfigError(f"{trigger.where}: function {name!r}: {check.problem}")
+    if check.problem is not None:
+        return f"{trigger.where}: {check.problem}", ()
+    if trigger.key == "httptrigger" and is_reserved(str(trigger.properties.get("route") or name)):
+        return (
+            f"{trigger.where}: a route may not begin with the letters admin or runtime, which are the host's own: "
             f"give it another"
-        )
-    script = member(file.document, "scriptFile")
-    if isinstance(script, str) and script and not (file.path.parent / script).exists():
-        raise file.wrong(("scriptFile",), f'"scriptFile" {script!r} does not exist; a custom handler needs none')
+        ), ()
+    connection = str(trigger.properties.get("connection") or "")
+    if trigger.key in ("queuetrigger", "blobtrigger") and connection and not settings.has_connection(connection):
+        return (
+            f"{trigger.where}: connection {connection!r} names no app setting: add {connection} to Values in "
+            f"local.settings.json, a connection string or UseDevelopmentStorage=true"
+        ), ()
+    told = (*file.warnings, *shared.name_warnings(file.bindings))
+    return None, (*told, *(f"{trigger.where}: function {name!r}: {line}" for line in check.warnings))
+
+
+def _resolved(binding: shared.Binding, settings: AppSettings) -> tuple[shared.Binding, str | None]:
+    """The binding with settings filled in, and the first one that is missing: it stays as written (E-qonoset)."""
+    missing: str | None = None
+    properties = {}
+    for key, value in binding.properties.items():
+        properties[key] = value
+        if isinstance(value, str) and key not in LITERAL:
+            try:
+                properties[key] = settings.expand(value)
+            except KeyError as error:
+                missing = missing or str(error.args[0])
+    return replace(binding, properties=properties), missing
+
+
+def _local(binding: shared.Binding) -> Binding:
+    members = dict(binding.properties)
+    if binding.cardinality is not None:
+        members["cardinality"] = binding.cardinality
+    return Binding(binding.type, binding.direction, binding.name, binding.where, binding.data_type or "", members)
+
+
+def _refuse_twins(functions: list[Function]) -> None:
+    """Folders that differ in case only: the host survives them with one route only (E-twins-*)."""
+    by_name = {function.name: function for function in functions}
+    for first, second in twins(by_name):
+        one, other = by_name[first], by_name[second]
+        both_broken = one.problem is not None and other.problem is not None
+        if both_broken or (one.is_http and other.is_http):
+            raise ConfigError(
+                f"{other.file}:1: the folders {first!r} and {second!r} differ in case only, and the host, which takes "
+                f"them for one function, does not start: rename one"
+            )
 
 
 def _without_doubles(functions: list[Function]) -> list[Function]:
@@ -237,11 +243,13 @@ def _without_doubles(functions: list[Function]) -> list[Function]:
             kept.append(function)
             continue
         problem = f"{function.trigger.where}: route {function.route!r} with the same methods belongs to {rival.name!r}"
-        kept.append(Function(function.name, function.file, function.bindings, problem=problem))
+        kept.append(replace(function, problem=problem))
     return kept
 
 
 def _clash(one: Function, other: Function) -> bool:
+    """Templates as texts, methods in their case (E-same-route-*)."""
     if not one.is_http or not other.is_http or one.route.strip("/").lower() != other.route.strip("/").lower():
         return False
-    return one.methods is None or other.methods is None or bool(set(one.methods) & set(other.methods))
+    first, second = one.methods_as_written, other.methods_as_written
+    return first is None or second is None or bool(set(first) & set(second))

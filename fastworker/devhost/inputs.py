@@ -5,10 +5,11 @@ Used by invocations.py. Rule: a blob or entity that does not exist is null, ever
 
 from typing import Any
 
-from fastworker.devhost.expressions import resolve
+from fastworker.devhost.expressions import blob_name, resolve
 from fastworker.devhost.functions import Binding
 from fastworker.devhost.storage import Accounts
 from fastworker.hostrules.envelope import BindingData
+from fastworker.hostrules.newtonsoft import decode
 
 
 async def read_input(binding: Binding, data: BindingData, accounts: Accounts) -> Any:
@@ -21,13 +22,11 @@ async def read_input(binding: Binding, data: BindingData, accounts: Accounts) ->
 
 
 async def _read_blob(binding: Binding, data: BindingData, accounts: Accounts) -> Any:
-    container, _, name = resolve(binding.text("path"), data).partition("/")
+    container, name = blob_name(binding.text("path"), data)
     blob = await accounts.open(binding.connection).read_blob(container, name)
-    if blob is None:
-        return None
-    if binding.data_type in ("binary", "stream"):
-        return blob.content
-    return blob.content.decode("utf-8", "replace")
+    if blob is None or binding.data_type == "stream":
+        return None  # a stream arrives as null, always (B-221)
+    return blob.content if binding.data_type == "binary" else decode(blob.content)
 
 
 async def _read_table(binding: Binding, data: BindingData, accounts: Accounts) -> Any:

@@ -47,6 +47,7 @@ from fastworker.hostrules.envelope import (
 )
 from fastworker.hostrules.envelope import in_chunks as in_pieces
 from fastworker.hostrules.principals import PrincipalError
+from fastworker.hostrules.retries import failure, retry_context
 
 KILL_GRACE_S: Final = 2.0
 BODY_HEADERS: Final = frozenset({"transfer-encoding", "content-type", "content-length"})
@@ -123,13 +124,18 @@ class Invoker:
     def handler_address(self) -> tuple[str, int]:
         return "127.0.0.1", self.handler.port
 
-    async def invoke(self, function: Function, trigger: TriggerData, why: str) -> Outcome:
-        """Runs a function by envelope, with its retry policy."""
+    async def invoke(
+        self, function: Function, trigger: TriggerData, why: str, *, is_triggered: bool = False
+    ) -> Outcome:
+        """Runs a function by envelope, with its retry policy.
+
+        A run that a queue, blob or timer has triggered keeps its invocation id over its attempts (B-462, B-470, B-496).
+        """
 
         async def attempt(invocation_id: str, retry: Mapping[str, Any] | None) -> Outcome:
             return await self._by_envelope(function, trigger, invocation_id, retry)
 
-        return await self.run(function, attempt, why)
+        return await self.run(function, attempt, why, keeps_id=is_triggered)
 
     async def send_envelope(self, function: Function, body: bytes, why: str) -> Outcome:
         """Sends an envelope as it is given, e.g. one of the documentation's for a service that is not here."""
@@ -140,14 +146,15 @@ class Invoker:
 
         return await self.run(function, attempt, why)
 
-    async def run(self, function: Function, attempt: Attempt, why: str) -> Outcome:
+    async def run(self, function: Function, attempt: Attempt, why: str, *, keeps_id: bool = False) -> Outcome:
         """Attempts until one succeeds or the retry policy is used up (protocol 5.5)."""
         policy, done, error = function.retry, 0, None
+        invocation_id = str(uuid.uuid4())
         while True:
             retry = None
             if policy is not None:
-                retry = {"RetryCount": done, "MaxRetryCount": policy.max_retries, "Exception": error, "Instance": None}
-            outcome = await self._one_attempt(function, attempt, why, retry)
+                retry = retry_context(done, policy.max_retries, error)
+            outcome = await self._one_attempt(function, attempt, why, retry, invocation_id)
             over = self.handler.state is HandlerState.STOPPED
             if outcome.ok or policy is None or over or not policy.allows(done):
                 return outcome
@@ -155,12 +162,13 @@ class Invoker:
             self.console.warn(f"{function.name}: retry {done + 1} in {delay:g} s")
             await asyncio.sleep(delay)
             done += 1
-            error = {"ClassName": "System.Exception", "Message": outcome.error}
+            error = failure(function.name, invocation_id, outcome.error or "")
+            if not keeps_id:
+                invocation_id = str(uuid.uuid4())
 
     async def _one_attempt(
-        self, function: Function, attempt: Attempt, why: str, retry: Mapping[str, Any] | None
+        self, function: Function, attempt: Attempt, why: str, retry: Mapping[str, Any] | None, invocation_id: str
     ) -> Outcome:
-        invocation_id = str(uuid.uuid4())
         self.console.started(function.name, invocation_id, why)
         began = time.monotonic()
         try:
@@ -180,7 +188,7 @@ class Invoker:
 
     async def _in_time(self, function: Function, work: Awaitable[Outcome]) -> Outcome:
         """Of an invocation that overruns the log tells at once, and its client when the handler is killed (5.1)."""
-        limit = self.host.function_timeout_s
+        limit = self.host.local_timeout_s
         try:
             async with self.console.reminding(function.name, self._still_waiting()), asyncio.timeout(limit):
                 return await work
@@ -194,7 +202,7 @@ class Invoker:
             raise OverrunError(f"functionTimeout ({limit:g} s) was over") from None
 
     def _still_waiting(self) -> str:
-        limit = self.host.function_timeout_s
+        limit = self.host.local_timeout_s
         until = "for ever" if limit is None else f"until functionTimeout ({limit:g} s), then the handler is killed"
         return f"no answer for {REMIND_AFTER_S:g} s; the host waits {until}"
 
@@ -245,7 +253,7 @@ class Invoker:
         try:
             return accept(response.status, response.header("content-type"), content, self.circumstances.zone)
         except NothingError as nothing:
-            limit = self.host.function_timeout_s
+            limit = self.host.local_timeout_s
             self.console.warn(
                 f"{function.name}: {nothing}: the host waits for more until functionTimeout "
                 f"({'never' if limit is None else f'{limit:g} s'}), then kills the handler; answer {{}} instead"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastworker.devhost.console import shortened
-from fastworker.devhost.expressions import ExpressionError, resolve
+from fastworker.devhost.expressions import ExpressionError, blob_name, resolve
 from fastworker.devhost.functions import RETURN, Binding
 from fastworker.devhost.storage import Accounts
 from fastworker.hostrules import output_values
@@ -63,7 +63,7 @@ class OutputWriter:
         if binding.key != "blob":
             return False
         try:
-            container, _, name = resolve(binding.text("path"), data).partition("/")
+            container, name = blob_name(binding.text("path"), data)
             await self._accounts.open(binding.connection).write_blob(container, name, b"")
         except Exception:  # the failure that led here is the one to tell
             return False
@@ -71,7 +71,7 @@ class OutputWriter:
         return True
 
     async def _queue(self, place: str, binding: Binding, value: Any, data: BindingData) -> list[Written]:
-        queue = resolve(binding.text("queueName"), data)
+        queue = resolve(binding.text("queueName"), data).lower()  # B-261
         account = self._accounts.open(binding.connection)
         found = []
         for message in output_values.messages(place, value):
@@ -84,13 +84,10 @@ class OutputWriter:
         content = output_values.blob(place, value)
         if content is None:
             return []
-        path = resolve(binding.text("path"), data)
-        container, _, name = path.partition("/")
-        if not name:
-            raise AnswerError(f"{place}: the path {path!r} names no blob: container/name")
+        container, name = blob_name(binding.text("path"), data)
         await self._accounts.open(binding.connection).write_blob(container, name, content)
         self._on_write(binding.connection, f"blob {container}")
-        return [Written(binding.name, f"blob {path}", content)]
+        return [Written(binding.name, f"blob {container}/{name}", content)]
 
     async def _table(self, place: str, binding: Binding, value: Any, data: BindingData) -> list[Written]:
         table = resolve(binding.text("tableName"), data)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastworker.devhost.console import Console, shortened
 from fastworker.devhost.functions import Function
-from fastworker.devhost.hostjson import QueueOptions
+from fastworker.devhost.hostjson import QueueOptions, batch_threshold, longest_pause_s
 from fastworker.devhost.invocations import Invoker
 from fastworker.devhost.storage import Account, Message
 from fastworker.hostrules.envelope import TriggerData
@@ -28,11 +28,12 @@ class QueueListener:
     def __init__(
         self, function: Function, account: Account, invoker: Invoker, options: QueueOptions, console: Console
     ) -> None:
-        self.queue = function.trigger.text("queueName")
+        self.queue = function.trigger.text("queueName").lower()
         self._function = function
         self._account = account
         self._invoker = invoker
         self._options = options
+        self._threshold = batch_threshold(options)
         self._console = console
         self._running: dict[asyncio.Task[None], Message] = {}
         self._wake = asyncio.Event()
@@ -47,10 +48,10 @@ class QueueListener:
         try:
             while True:
                 found = 0
-                if len(self._running) <= self._options.new_batch_threshold:
+                if len(self._running) <= self._threshold:
                     found = await self._take_batch()
-                pause = POLL_S if found else min(pause * random.uniform(1.5, 2.5), self._options.max_polling_s)
-                if not found or len(self._running) > self._options.new_batch_threshold:
+                pause = POLL_S if found else min(pause * random.uniform(1.5, 2.5), longest_pause_s(self._options))
+                if not found or len(self._running) > self._threshold:
                     await self._pause(pause)
         finally:
             await self._give_back()
@@ -88,26 +89,33 @@ class QueueListener:
             why = "is no base64, which extensions.queues.messageEncoding in host.json asks for"
             await self._poison(message, message.raw.encode(), why)
             return
-        renewal = asyncio.create_task(self._renew(message))
         try:
-            data = TriggerData(self._value(message.content), metadata(message))
-            outcome = await self._invoker.invoke(self._function, data, f"queue {self.queue}")
-        finally:
-            renewal.cancel()
-        if outcome.ok:
+            value = self._value(message.content)
+        except UnicodeDecodeError:
+            self._console.error(f"a message of {self.queue!r} is no UTF-8, and is not handed over: ask for bytes")
+            ok = False
+        else:
+            renewal = asyncio.create_task(self._renew(message))
+            try:
+                data = TriggerData(value, metadata(message, value))
+                outcome = await self._invoker.invoke(self._function, data, f"queue {self.queue}", is_triggered=True)
+            finally:
+                renewal.cancel()
+            ok = outcome.ok
+        if ok:
             await self._account.delete_message(self.queue, message)
         elif message.dequeue_count >= self._options.max_dequeue_count:
             await self._poison(message, message.content, f"failed {message.dequeue_count} times")
         else:
             await self._account.release_message(self.queue, message, self._options.visibility_timeout_s)
 
-    def _value(self, content: bytes) -> Any:
+    def _value(self, content: bytes) -> bytes | str:
+        """Raises UnicodeDecodeError: the host's own conversion fails there, and no call is made (B-011, B-607)."""
         if self._function.trigger.data_type == "binary":
             return content
-        try:
-            return content.decode()
-        except UnicodeDecodeError:
-            return content
+        if self._function.trigger.data_type == "stream":
+            raise UnicodeDecodeError("utf-8", content, 0, 1, "a stream cannot be handed over")
+        return content.decode()
 
     async def _poison(self, message: Message, content: bytes, why: str) -> None:
         if self.queue.endswith(POISON):
@@ -132,9 +140,10 @@ class QueueListener:
                 await self._account.release_message(self.queue, message, 0)
 
 
-def metadata(message: Message) -> dict[str, Any]:
-    """The binding data of a message; the trigger's own name is left out of the envelope (protocol 2.3)."""
+def metadata(message: Message, value: bytes | str) -> dict[str, Any]:
+    """The binding data of a message; `QueueTrigger` is for names, and left out of the envelope (protocol 2.3)."""
     return {
+        "QueueTrigger": value if isinstance(value, str) else value.decode("utf-8", "replace"),
         "DequeueCount": message.dequeue_count,
         "ExpirationTime": message.expires,
         "Id": message.id,

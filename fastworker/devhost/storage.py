@@ -136,7 +136,7 @@ class Accounts:
                 f"connection {connection!r} is an identity ({connection}__...), which the local host cannot use: "
                 f"set {connection} to a connection string in local.settings.json, or to {AZURITE}"
             )
-        if connection.lower() == "azurewebjobsstorage":
+        if connection.lower() in ("azurewebjobsstorage", "storage"):
             return AZURITE
         raise StorageError(
             f"connection {connection!r} names no app setting: add {connection} to Values in local.settings.json, "

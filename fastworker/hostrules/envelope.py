@@ -167,8 +167,8 @@ def _http_data(
     for name, parameter in request.params.items():
         if trigger_name and name.lower() == trigger_name:
             raise EnvelopeError(f"the route parameter {name!r} has the name of the trigger: rename one of them")
-        if parameter is not None:
-            data.put(name, parameter)
+        if parameter is not None or name not in data:
+            data.put(name, parameter)  # an optional one that is absent is empty in names (B-507)
     if "Query" not in data:
         data.put("Query", query)
     if "Headers" not in data:

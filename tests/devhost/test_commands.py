@@ -295,6 +295,7 @@ def test_local_host_imports_nothing_of_the_handler_framework() -> None:
         "print(sorted(set(ours) - {'devhost', 'hostrules'}))"
     )
     done = python("-c", code)
-    # How a request finds its function is the host's own rule, which serve shares.
-    known = {"errors", "routing", "route_template", "route_constraint"}
+    # How a request finds its function, and what an app's files say, is read by serve and dev alike.
+    known = {"errors", "routing", "route_template", "route_constraint", "app_files", "bindings", "config_files"}
+    known |= {"function_json", "host_json", "host_json_keys", "local_settings", "retry", "trigger_checks"}
     assert set(eval(done.stdout)) - known == set(), done.stdout

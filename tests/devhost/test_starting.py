@@ -13,9 +13,10 @@ import pytest
 from fastworker.devhost.app import read_app
 from fastworker.devhost.appsettings import AppSettings
 from fastworker.devhost.arguments import build_command, split_arguments
-from fastworker.devhost.hostjson import Description, HostJson, read_host_json
+from fastworker.devhost.hostjson import read_host_json
 from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.process import stderr_level
+from fastworker.host_json import Description, HostJson
 from tests.devhost.stand import HTTP_IN, HTTP_OUT, MANUAL, AppFolder, LocalHost, answering, scripted
 from tests.harness import alive, wait_for
 
@@ -86,15 +87,19 @@ def test_port_is_expanded_and_unknown_names_are_removed() -> None:
     """Vector B18."""
     assert arguments_of(Description("x", arguments=("--port %FUNCTIONS_CUSTOMHANDLER_PORT%",))) == " --port 8123"
     assert arguments_of(Description("x", arguments=("a%NO_SUCH%b",))) == " ab"
+    # Over blanks and from argument to argument (E-pctarg-*, E-pct-args).
+    assert split_arguments(arguments_of(Description("x", arguments=("100%", "b", "50%", "c")))) == ["100", "c"]
+    many = ("%S%", "%NOPE%", "a%S%b%S%c", "%%", "100%", "%A B%", "end")
+    assert split_arguments(arguments_of(Description("x", arguments=many), S="x")) == ["x", "axbxc", "end"]
 
 
 def test_worker_path_stands_between_the_arguments_in_quotes(tmp_path: Path) -> None:
-    """Section 1.3; a path that exists below the app's folder is made absolute."""
+    """Section 1.3; the path is passed as it is written (E-wpath-relative)."""
     (tmp_path / "my app.py").touch()
     description = Description("x", worker_path="my app.py", arguments=("-u",), worker_arguments=("--a --b",))
     command = build_command(description, tmp_path, {}, {})
-    assert command.arguments == f' -u "{tmp_path}/my app.py" --a --b'
-    assert split_arguments(command.arguments) == ["-u", f"{tmp_path}/my app.py", "--a", "--b"]
+    assert command.arguments == ' -u "my app.py" --a --b'
+    assert split_arguments(command.arguments) == ["-u", "my app.py", "--a", "--b"]
 
 
 @pytest.mark.parametrize(
@@ -119,26 +124,26 @@ def test_custom_handler_wins_over_http_worker(folder: AppFolder) -> None:
     """Vector B19."""
     document = {**described(), "httpWorker": {"description": {"defaultExecutablePath": "old"}}}
     host = host_json(folder, document)
-    assert (host.description.executable, host.shape) == ("x", "envelope")
+    assert (host.description.executable, host.http_shape) == ("x", "envelope")
     assert "httpWorker is ignored" in host.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"version": "2.0", "customHandler": {}}, 'has no "description"'),
+        ({"version": "2.0", "customHandler": {}}, 'needs a "description"'),
         ({"version": "2.0", "customHandler": {"description": {"defaultExecutablePath": " "}}}, "must name the program"),
         ({"version": "2.0"}, 'no "customHandler" section'),
-        ({"version": "1.0"}, '"version" must be "2.0"'),
+        ({"version": "1.0"}, '"version" must be the text "2.0"'),
         (described(enableForwardingHttpRequest="yes"), "true or false"),
         (described(initializationTimeout="soon"), "time span"),
-        ({**described(), "functionTimeout": 30}, "time span"),
-        ({**described(), "functionTimeout": "00:00:00"}, "at least one second"),
+        ({**described(), "functionTimeout": 30}, "24 days"),
+        ({**described(), "functionTimeout": "00:00:00"}, "from 1 second"),
         ({**described(), "configurationProfile": "nope"}, "mcp-custom-handler"),
         ({**described(), "extensions": {"queues": {"batchSize": 33}}}, "from 1 to 32"),
         ({**described(), "retry": {"strategy": "fixedDelay", "maxRetryCount": 1}}, 'needs "delayInterval"'),
-        (described(port=0), "port number"),
-        (described(port="abc"), "port number"),
+        (described(port=0), "whole number"),
+        (described(port="abc"), "whole number"),
         ('{"version": "2.0",\n "customHandler": {,}}', "host.json:2: is no JSON"),
     ],
 )
@@ -157,7 +162,7 @@ def test_port_may_be_fixed(folder: AppFolder) -> None:
 def test_profile_turns_proxying_on(folder: AppFolder) -> None:
     """Vector B27."""
     host = host_json(folder, {**described(), "configurationProfile": "MCP-custom-handler"})
-    assert (host.shape, host.route_prefix, host.http_routes) == ("proxy", "", (("{*route}", "function"),))
+    assert (host.http_shape, host.route_prefix, host.http_routes) == ("proxy", "", (("{*route}", "function"),))
 
 
 def test_environment_overrides_host_json(folder: AppFolder) -> None:
@@ -170,7 +175,7 @@ def test_environment_overrides_host_json(folder: AppFolder) -> None:
     }
     host = host_json(folder, described(), **environ)
     assert (host.description.worker_path, host.description.arguments) == ("other.py", ("-u", "-v"))
-    assert host.shape == "raw"
+    assert (host.http_shape, host.forwards_by_name) == ("forward", False)
 
 
 def test_broken_function_is_taken_out_alone(folder: AppFolder) -> None:
@@ -178,19 +183,19 @@ def test_broken_function_is_taken_out_alone(folder: AppFolder) -> None:
     folder.host("x")
     folder.function("good", MANUAL)
     folder.function("typo", {"type": "queueTriger", "name": "q"})
-    folder.function("score", {"type": "queueTrigger", "name": "my_item"})
+    folder.function("score", {"type": "queueTrigger", "name": "my__item"})
     folder.function("setting", {"type": "queueTrigger", "name": "q", "queueName": "%NOT_SET%"})
     folder.function("two", MANUAL, {**MANUAL, "name": "other"})
     folder.write("broken/function.json", '{\n"bindings": [\n}')
-    folder.write("1bad/function.json", {"bindings": []})
+    folder.function("1bad", MANUAL)
     problems = {f.name: f.problem or "" for f in read_app(folder.root, {}).functions}
     assert problems["good"] == ""
     assert "did you mean 'queueTrigger'?" in problems["typo"]
-    assert "no underscore" in problems["score"]
+    assert "no two underscores" in problems["score"]
     assert "%NOT_SET% names no app setting" in problems["setting"]
-    assert "one trigger, this one has: manualTrigger, manualTrigger" in problems["two"]
+    assert "a function has one trigger, this one has" in problems["two"]
     assert "broken/function.json:3: is no JSON" in problems["broken"]
-    assert "cannot be a function's name" in problems["1bad"]
+    assert "the function name '1bad' is illegal" in problems["1bad"]
 
 
 def test_routes_in_host_json_make_functions(folder: AppFolder) -> None:
