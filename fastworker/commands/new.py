@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     root = Path(arguments.dir)
     files = new_files(arguments.template, root.absolute().name)
-    _refuse_existing(root, files)
+    _refuse_existing(root, {**files, "host.json": ""})  # which sync writes
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

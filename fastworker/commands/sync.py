@@ -19,6 +19,7 @@ from fastworker.bindings import to_json
 from fastworker.config_files import ConfigFileError, JsonFile
 from fastworker.declarations import STORAGE
 from fastworker.devhost.appsettings import read_app_settings
+from fastworker.http_mode import Mode, fitting_mode
 
 HOST_JSON: Final[dict[str, Any]] = {
     "version": "2.0",
@@ -52,7 +53,8 @@ def main(argv: Sequence[str]) -> int:
     loaded = load_app(str(root), app_root=str(root), host_settings=dict(os.environ), strict=True)
     changes = planned_changes(loaded, root)
     strays = stray_folders(loaded, root)
-    for line in (*_told_by_sync(loaded), *strays):
+    told = _told_of_mode(loaded, changes, root, quiet=arguments.quiet)
+    for line in (*_told_by_sync(loaded), *strays, *told):
         print(f"fastworker sync: {line}", file=sys.stderr)
     for change in changes:
         if not arguments.check:
@@ -74,12 +76,35 @@ def _told_by_sync(loaded: LoadedApp) -> list[str]:
     return [line for line in loaded.warnings if "the host knows a function" not in line]
 
 
+def new_host_json(mode: Mode) -> dict[str, Any]:
+    """host.json for an app that has none."""
+    handler = HOST_JSON["customHandler"]
+    return {**HOST_JSON, "customHandler": handler if mode.switch is None else {**handler, mode.switch: True}}
+
+
+def _mode(loaded: LoadedApp) -> Mode:
+    return fitting_mode(list(loaded.functions.values()), loaded.routes, loaded.host.route_prefix)
+
+
+def _told_of_mode(loaded: LoadedApp, changes: Sequence[Change], root: Path, *, quiet: bool) -> list[str]:
+    """Which mode a new host.json has, and that one without a switch could have a faster one."""
+    mode = _mode(loaded)
+    host = root / "host.json"
+    if any(change.path == host for change in changes):
+        return [f"{host}: {mode.why}"] if mode.why else []
+    if quiet:
+        return []
+    if mode.switch is not None and loaded.host.http_shape == "envelope":
+        return [f'{host}: the app qualifies for "customHandler": {{"{mode.switch}": true}}: {mode.why}']
+    return []
+
+
 def planned_changes(loaded: LoadedApp, root: Path) -> list[Change]:
     """The files to write, sorted by name."""
     changes = []
     host = root / "host.json"
     if not host.exists():
-        changes.append(Change(host, "", _render(HOST_JSON)))
+        changes.append(Change(host, "", _render(new_host_json(_mode(loaded)))))
     decorated = {d.function_name for d in loaded.app.declarations if d.bindings}
     members = {d.function_name: d.members for d in loaded.app.declarations}
     for name, function in sorted(loaded.functions.items()):
