@@ -215,3 +215,60 @@ def record(job: str) -> None:
     """Writes down that it has run, in one write."""
     with open(os.environ["CHAOS_RUNS"], "ab", buffering=0) as runs:
         runs.write(f"{job}\n".encode())
+
+
+# -- what careless handlers do to their worker -----------------------------------------------------------------------
+
+
+@function
+def forks(job: str) -> Any:
+    """A child that ends in one of the ways in which scripts do; only its parent answers."""
+    child = os.fork()
+    if child == 0:
+        match sum(job.encode()) % 3:
+            case 0:
+                sys.exit(0)
+            case 1:
+                raise KeyError(job)
+        return ["the child's answer"]
+    os.waitpid(child, 0)
+    return [os.getpid()]
+
+
+@function
+def closes(job: str) -> Any:
+    os.closerange(3, 70_000)
+    return [os.getpid()]
+
+
+@function
+def leaves_daemon(job: str) -> Any:
+    subprocess.Popen(["sleep", "300"], start_new_session=True)
+    return [os.getpid()]
+
+
+@function
+def prints_much(job: str) -> Any:
+    for _ in range(100):
+        print("x" * 1000)
+    return [os.getpid()]
+
+
+left: set[Any] = set()
+
+
+@function
+async def leaves_tasks(job: str) -> Any:
+    for seconds in (0.01, 1.0):
+        task = asyncio.create_task(asyncio.sleep(seconds))
+        left.add(task)
+        task.add_done_callback(left.discard)
+    return [os.getpid()]
+
+
+@function
+async def cancels_all(job: str) -> Any:
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(1)
+    return [os.getpid()]

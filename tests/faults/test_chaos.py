@@ -1,4 +1,4 @@
-"""Chaos with a ledger: crashes, overruns, stalls, kills and reloads under load, and every request accounted for.
+"""Chaos with a ledger: crashes, overruns, careless handlers, stalls, kills, reloads under load, and all accounted for.
 
 60 s in all by default; `pytest tests/faults/test_chaos.py --chaos-minutes 30` for more, `--chaos-seed N` to repeat.
 """
@@ -32,9 +32,16 @@ OWN = {
     "spin": {504},
     "stop_self": {504, 200},  # the vandal may wake it
     "nap": {200},
+    "forks": {200},
+    "closes": {500},
+    "leaves_daemon": {200},
+    "prints_much": {200},
+    "leaves_tasks": {200},
+    "cancels_all": {500},
 }
 SYNC_MIX = {"record": 900, "segfault": 20, "leave": 10, "sys_exit": 10, "stubborn": 3, "spin": 6, "stop_self": 3}
-ASYNC_MIX = SYNC_MIX | {"nap": 60}
+SYNC_MIX |= {"forks": 15, "closes": 5, "leaves_daemon": 3, "prints_much": 5}
+ASYNC_MIX = SYNC_MIX | {"nap": 60, "leaves_tasks": 15, "cancels_all": 5}
 
 
 class Entry(NamedTuple):
