@@ -145,6 +145,10 @@ class CloseConnection(Message):
     linger: bool
 
 
+class Leaving(Message):
+    """Somebody has sent this worker SIGTERM. It serves on until Retire comes, when its successor is ready."""
+
+
 # -- supervisor -> worker
 
 
@@ -174,7 +178,7 @@ ToWarden: TypeAlias = ForkZygote
 FromWarden: TypeAlias = ZygoteForked | ZygoteFailed | ZygoteExited
 ToZygote: TypeAlias = ForkWorker
 FromZygote: TypeAlias = AppReady | AppFailed | Forked | Exited
-FromWorker: TypeAlias = WorkerReady | WorkerFailed | Want | Dropped | Occupied | CloseConnection
+FromWorker: TypeAlias = WorkerReady | WorkerFailed | Want | Dropped | Occupied | CloseConnection | Leaving
 ToWorker: TypeAlias = Hold | Gone | Drop | Retire
 AnyMessage: TypeAlias = ToWarden | FromWarden | ToZygote | FromZygote | FromWorker | ToWorker
 

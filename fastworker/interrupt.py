@@ -8,6 +8,7 @@ It does not reach into one long C call, which is what the hard deadline is for.
 import signal
 import time
 import types
+from asyncio import events
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
@@ -18,6 +19,14 @@ Ts = TypeVarTuple("Ts")
 
 # Sent by the supervisor at the soft deadline. Not SIGALRM: handlers use that for themselves.
 SOFT_SIGNAL = signal.SIGRTMIN
+
+
+class DeadlineInLoop(DeadlineExceeded, KeyboardInterrupt):
+    """What is raised where the handler runs a loop of its own, by asyncio.run and the like.
+
+    A loop lets nothing else out of a callback than KeyboardInterrupt and SystemExit: uvloop would report it and go on,
+    and a task that nobody awaits would keep it.
+    """
 
 
 class MainThread:
@@ -54,7 +63,7 @@ class MainThread:
             modules = _in_import(frame)
             if modules:
                 self._on_broken_import(modules)
-            raise DeadlineExceeded
+            raise DeadlineExceeded if events._get_running_loop() is None else DeadlineInLoop
 
 
 def _in_import(frame: types.FrameType | None) -> list[str]:

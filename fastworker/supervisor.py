@@ -33,6 +33,7 @@ from fastworker.control import (
     Forked,
     Gone,
     Hold,
+    Leaving,
     Occupied,
     Retire,
     Want,
@@ -211,6 +212,9 @@ class Supervisor:
                 self._worker_ready(worker, pid)
             case WorkerFailed():
                 worker.failure = message
+            case Leaving():
+                log.info("worker.leaves", slot=slot, pid=worker.pid, detail="told so by somebody else (SIGTERM)")
+                self._step(pool.RecycleAsked(slot))
 
     def _worker_ready(self, worker: Worker, pid: int) -> None:
         slot = worker.slot

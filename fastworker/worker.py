@@ -37,6 +37,7 @@ from fastworker.control import (
     Dropped,
     Gone,
     Hold,
+    Leaving,
     Occupied,
     Retire,
     Want,
@@ -151,6 +152,8 @@ class Worker:
         self._mail = 0
         self._retiring = False
         self._crowded = False
+        self._leaving = False  # somebody has asked for that; whether the supervisor knows:
+        self._told_leaving = False
 
     # -- start and end -------------------------------------------------------------------------------------------
 
@@ -230,11 +233,15 @@ class Worker:
             detail="the deadline has struck while a handler imported them; this worker is replaced, for what they had "
             "done by then would be done twice. Import them with the app, or in @app.on_worker_start",
         )
-        self._on_sigterm()
+        self._leaving = self._retiring = self._rest.wanted = True
 
     def _on_sigterm(self, *_: object) -> None:
-        """Somebody wants this one worker gone: as if the supervisor had asked for it."""
-        self._retiring = self._rest.wanted = True
+        """Somebody wants this one worker gone: the supervisor is told, and asks for it when a successor is there.
+
+        Once more, and it is not waited for.
+        """
+        self._retiring = self._leaving
+        self._leaving = self._rest.wanted = True
         self._rest.on_signal()
 
     def _shed(self) -> None:
@@ -281,6 +288,9 @@ class Worker:
             self._seat.beat()
             if self._mail != self._seat.mail:
                 self._hear()
+            if self._leaving and not self._told_leaving:
+                self._told_leaving = True
+                self._control.send(Leaving())
             self._resume_one()
             if not self._retiring:
                 self._crowded = True  # before the look at what is in flight: whatever ends from now on wakes us

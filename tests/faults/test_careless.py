@@ -1,5 +1,7 @@
 """Handlers that reach for what is not theirs: descriptors closed by the range, floods on one connection."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -54,3 +56,18 @@ def test_a_long_pipeline_is_served_to_its_end(serve: Serve) -> None:
             received += data
         sending.join()
     assert server.workers() == {worker}
+
+
+def test_the_only_worker_is_replaced_before_it_leaves(serve: Serve) -> None:
+    """Somebody sends it SIGTERM, a handler of its own perhaps; what it has left on its loop keeps nobody waiting."""
+    server = serve(app="surroundings:app", cwd=APPS, workers=1, drain=6)
+    [worker] = server.workers()
+    with server.connect() as client:
+        assert client.invoke("leave_task", {"seconds": 2, "word": "accepted"}).status == 200
+        os.kill(worker, signal.SIGTERM)
+        until = time.monotonic() + 30 * PATIENCE
+        while client.invoke("pid").value == worker:
+            assert time.monotonic() < until
+    wait_for(lambda: "later: accepted" in server.stdout, "the task of the old one")
+    wait_for(lambda: worker not in server.workers(), "its end")
+    assert len(server.workers()) == 1

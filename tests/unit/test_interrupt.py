@@ -1,10 +1,14 @@
 """interrupt.py: DeadlineExceeded strikes inside of the handler that it is for, or nowhere."""
 
+import asyncio
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+import uvloop
 
 from fastworker.errors import DeadlineExceeded
 from fastworker.interrupt import SOFT_SIGNAL, MainThread
@@ -144,3 +148,50 @@ def test_a_deadline_outside_of_an_import_is_nobodys_import(main_thread):
     main_thread.listen(told.append)
     assert main_thread.run(time.monotonic_ns(), strike, lambda: "late") == "late"
     assert told == []
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+async def wait() -> None:
+    await asyncio.sleep(3600)
+
+
+async def spin_in_a_task() -> None:
+    """Which nobody awaits: what is raised there would stay there."""
+    task = asyncio.ensure_future(asyncio.sleep(0))
+    task.add_done_callback(lambda _: spin())
+    await asyncio.sleep(3600)
+
+
+async def compute() -> None:
+    spin()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("work", [wait, compute, spin_in_a_task])
+def test_a_handler_that_runs_a_loop_of_its_own_is_ended(main_thread, run, work):
+    """Wherever in it the deadline strikes; its coroutines can clean up, and so can the handler."""
+    seen = []
+
+    async def cleans_up() -> None:
+        try:
+            await work()
+        finally:
+            seen.append("coroutine")
+
+    def body() -> str:
+        try:
+            run(cleans_up())
+        except DeadlineExceeded:
+            seen.append("handler")
+            raise
+        return "not reached"
+
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), SOFT_SIGNAL))
+    timer.start()
+    assert main_thread.run(1, body, lambda: "late") == "late"
+    timer.join()
+    assert seen == ["coroutine", "handler"]
