@@ -48,6 +48,8 @@ from fastworker.triggers import MESSAGES, STRUCTS, Message
 
 # Types whose value is base64 whatever `dataType` says (protocol 2.7).
 ALWAYS_BYTES: Final = frozenset({"blobtrigger"})
+# An event is an object whatever dataType says, as recorded.
+NEVER_BYTES: Final = frozenset({"eventgridtrigger"})
 
 # Inputs whose value is a payload, which the host hands over as text or as bytes: `dataType` says which.
 PAYLOADS: Final = frozenset(
@@ -395,7 +397,7 @@ def argument_decoder(binding: Binding, annotation: Any) -> Decoder:
         return http_decoder(name, http_argument(annotation))
     if origin is Request:
         raise TypeError("a Request comes from an http trigger only: annotate it with the type of its value")
-    is_bytes = binding.key in ALWAYS_BYTES or binding.is_binary
+    is_bytes = binding.key in ALWAYS_BYTES or (binding.is_binary and binding.key not in NEVER_BYTES)
     if binding.is_batch:
         if annotation is not Any and origin is not list:
             raise TypeError(f"cardinality 'many' delivers a list: annotate it list[{type_name(annotation)}]")
