@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
         reload=not arguments.no_reload,
         azurite=arguments.azurite,
         max_poll_s=arguments.max_poll,
+        strict=arguments.strict,
         prepare=None if arguments.no_sync else _Sync(console).run,
     )
 
@@ -82,6 +83,9 @@ def build_parser() -> argparse.ArgumentParser:
     keys.add_argument("--no-auth", action="store_true", help="no keys, also where --address lets the network in")
     parser.add_argument("--no-reload", action="store_true", help="do not start anew when files change")
     parser.add_argument("--no-sync", action="store_true", help="do not write function.json from the decorators")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse what the cloud would not run, and end when the host there would"
+    )
     parser.add_argument("--azurite", action="store_true", help="start Azurite, data in DIR/.fastworker/azurite")
     parser.add_argument(
         "--max-poll", type=_seconds, metavar="SECONDS", help="longest pause between looks at a queue or container"

@@ -6,25 +6,28 @@ Called by front.py. Rule: needs the master key where keys are enforced, but for 
 import asyncio
 import base64
 import json
-import os
 import re
-import socket
-import time
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from fastworker.devhost import HOST_VERSION
+from fastworker.devhost.blob_trigger import metadata as blob_metadata
+from fastworker.devhost.descriptions import function_description, host_config, host_status, keys_answer
 from fastworker.devhost.functions import Function
 from fastworker.devhost.invocations import Outcome
 from fastworker.devhost.webserver import Request, Response, json_response
 from fastworker.hostrules import event_grid
+from fastworker.hostrules.dotnet_values import to_text
 from fastworker.hostrules.envelope import HttpRequest, TriggerData
+from fastworker.hostrules.newtonsoft import JsonError, read_json
 
 if TYPE_CHECKING:
     from fastworker.devhost.app import RunningApp
     from fastworker.devhost.front import Front
 
-STARTED: Final = time.monotonic()
+FUNCTION: Final = re.compile(r"/admin/functions/([^/]+)(/status|/keys|/state)?", re.IGNORECASE)
+NOT_CACHED: Final = (("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache"))
 # Not the host's: runs a function and tells what became of it.
 INVOKE: Final = "/runtime/webhooks/fastworker/invoke/"
 
@@ -35,70 +38,140 @@ def is_admin_path(raw_path: str) -> bool:
 
 
 async def admin(front: "Front", request: Request) -> Response:
-    """Everything below /admin/ and /runtime/webhooks/."""
+    """Everything below /admin/ and /runtime/webhooks/: what there is none of is 404 without a key, too."""
     path = request.path.rstrip("/")
     lower = path.lower()
     if lower == "/admin/host/ping":
         if front.app is not None and request.query.get("checkHealth") == "1":
             front.app.spawn(front.app.handler.ping())
+        return Response(200, headers=NOT_CACHED)
+    if lower == "/admin/warmup" and request.method == "GET":
         return Response(200)
-    if not front.keys.allow("admin", front.keys.level(request)):
+    if lower == event_grid.PATH and front.keys.enforced:
+        opened = front.keys.opens_webhook(request, "eventgrid_extension")
+        if opened != 200:
+            return Response(opened)
+    elif not _is_known(lower):
+        return Response(404)
+    elif not front.keys.allow("admin", front.keys.use(request)):
         return Response(401)
     if lower == "/admin/host/status":
-        return json_response(_host_status(front))
-    app = front.app
-    if app is None or app.stopped:
+        return json_response(host_status(front.app))
+    app = await front.running()
+    if app is None:
         return Response(503, text="Function host is not running.")
-    if lower == "/admin/functions" and request.method == "GET":
-        return json_response([_description(app, request, f) for f in app.functions])
     if lower == event_grid.PATH:
         return await _event_grid(app, request)
-    match = re.fullmatch(r"/admin/functions/([^/]+)(/status)?", path, re.IGNORECASE)
-    if match:
-        return await _function(app, request, match[1], status=bool(match[2]))
     if lower.startswith(INVOKE) and request.method == "POST":
         return await _invoke(app, request, path[len(INVOKE) :])
+    return await _of_the_host(front, app, request, path)
+
+
+def _is_known(lower: str) -> bool:
+    """Whether the host asks for a key at this path."""
+    whole = ("/admin/functions", "/admin/instance/info")
+    return lower in whole or lower.startswith(("/runtime/webhooks/", "/admin/host/")) or bool(FUNCTION.fullmatch(lower))
+
+
+async def _of_the_host(front: "Front", app: "RunningApp", request: Request, path: str) -> Response:
+    lower = path.lower()
+    base = f"{request.scheme}://{request.host}"
+    match = FUNCTION.fullmatch(path)
+    if lower == "/admin/functions" and request.method == "GET":
+        # The list has the address of the cloud, a single function the caller's.
+        listed = [f for f in app.functions if f.bindings]
+        return json_response([function_description(app, f, "https://localhost") for f in listed])
+    if match:
+        return await _function(front, app, request, match[1], (match[2] or "").lower())
+    if request.method == "POST":
+        if lower == "/admin/host/synctriggers":
+            return json_response({"status": "Invalid environment for SyncTriggers operation."}, status=500)
+        return json_response({"state": "Running"}) if lower == "/admin/host/resume" else Response(404)
+    if lower == "/admin/host/config":
+        return Response(200, text=json.dumps(host_config(app), indent=2), content_type="text/plain; charset=utf-8")
+    if lower == "/admin/host/keys":
+        return json_response(keys_answer(base, path, {"default": front.keys.function}))
+    if lower == "/admin/host/systemkeys":
+        name = "eventgrid_extension"
+        return json_response(keys_answer(base, path, {name: front.keys.of_system(name)}))
+    if lower == "/admin/host/systemkeys/_master":
+        link = {"rel": "self", "href": f"{base}{path}"}
+        return json_response({"name": "_master", "value": front.keys.master, "links": [link]})
+    if lower == "/admin/host/drain/status":
+        return json_response({"state": "Disabled", "outstandingInvocations": 0, "outstandingRetries": 0})
+    if lower == "/admin/instance/info":
+        return json_response({"FUNCTIONS_EXTENSION_VERSION": HOST_VERSION, "WEBSITE_NODE_DEFAULT_VERSION": "8.5.0"})
     return Response(404)
 
 
-def _host_status(front: "Front") -> dict[str, Any]:
-    app = front.app
-    status: dict[str, Any] = {
-        "id": "fastworker-dev",
-        "state": "Starting" if app is None else "Error" if app.stopped else "Running",
-        "version": HOST_VERSION,
-        "versionDetails": HOST_VERSION,
-        "instanceId": "",
-        "computerName": socket.gethostname(),
-        "processUptime": int((time.monotonic() - STARTED) * 1000),
-        "processId": os.getpid(),
-        "functionAppContentEditingState": "NotAllowed",
-    }
-    if app is not None and app.stopped:
-        status["errors"] = [app.stopped]
-    return status
-
-
-async def _function(app: "RunningApp", request: Request, name: str, *, status: bool) -> Response:
+async def _function(front: "Front", app: "RunningApp", request: Request, name: str, what: str) -> Response:
     function = app.function(name)
     if function is None:
-        return Response(404, text=no_function(app, name))
-    if status:
-        return json_response({"errors": [function.problem]} if function.problem else {})
-    if request.method == "GET":
-        return json_response(_description(app, request, function))
-    if request.method != "POST":
         return Response(404)
-    text = (await request.text()).strip()
-    if not text or function.problem:
-        return Response(400, text=function.problem or 'a body is needed: {"input": "text"}')
+    base = f"{request.scheme}://{request.host}"
+    if what == "/keys" and request.method == "GET":
+        return json_response(keys_answer(base, request.path, {"default": front.keys.of_function(function.name)}))
+    if what == "/status":
+        return json_response({"errors": [function.problem]} if function.problem else {})
+    if what:
+        return Response(404)
+    if request.method == "GET":
+        return json_response(function_description(app, function, base)) if function.bindings else Response(404)
+    if request.method != "POST" or function.problem:
+        return Response(404)
+    return await _start(app, request, function)
+
+
+async def _start(app: "RunningApp", request: Request, function: Function) -> Response:
+    """`{"input": scalar}` starts a run; what becomes of it, the caller is not told (B-315 to B-333, D-840 to D-851)."""
+    kind = request.header("content-type").partition(";")[0].strip().lower()
+    if kind and kind != "application/json":
+        return Response(415)
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        return Response(400, text=f"the body is no JSON: {error}")
-    value = document.get("input", "") if isinstance(document, dict) else text
-    app.spawn(run_by_hand(app, function, value if isinstance(value, str) else json.dumps(value), "admin call"))
+        document = read_json(await request.text())
+    except JsonError:
+        return Response(400)
+    if not isinstance(document, dict):
+        return Response(400)
+    key = next((key for key in document if key.lower() == "input"), None)
+    value = None if key is None else document[key]
+    if isinstance(value, dict | list):
+        return Response(400)
+    app.spawn(_started(app, function, None if value is None else to_text(value)))
     return Response(202)
+
+
+async def _started(app: "RunningApp", function: Function, text: str | None) -> None:
+    trigger, why = function.trigger, "admin call"
+    named: dict[str, Any] = {} if text is None else {trigger.name: text}
+    if trigger.key == "timertrigger":
+        timer = app.timers.get(function.name)
+        value = timer.value() if timer else manual_trigger(function, "", "").value
+        await app.invoker.invoke(function, TriggerData(value, named), why)
+    elif trigger.key == "httptrigger":
+        app.invoker.refuse(function, why, "An HttpRequest is required: call its route, or use fastworker invoke")
+    elif text is None:
+        app.invoker.refuse(function, why, "Unable to convert trigger to its value: the call has no input")
+    elif trigger.key == "queuetrigger":
+        await app.invoker.invoke(function, _fabricated(function, text, named), why)
+    elif trigger.key == "blobtrigger":
+        container, _, name = text.partition("/")
+        blob = await app.accounts.open(trigger.connection).read_blob(container, name) if name else None
+        if blob is None:
+            app.invoker.refuse(function, why, f"there is no blob {text!r}: input is container/blob")
+        else:
+            data = TriggerData(blob.content, {**blob_metadata(container, blob), **named})
+            await app.invoker.invoke(function, data, why)
+    else:
+        await app.invoker.invoke(function, manual_trigger(function, text, ""), why)
+
+
+def _fabricated(function: Function, text: str, named: dict[str, Any]) -> TriggerData:
+    """The message that the host makes up for a queue trigger's manual run (B-315)."""
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    now = datetime.now(UTC)
+    data = {"DequeueCount": 0, "ExpirationTime": last, "InsertionTime": now, "NextVisibleTime": last, **named}
+    return TriggerData(text.encode() if function.trigger.data_type == "binary" else text, data)
 
 
 async def run_by_hand(app: "RunningApp", function: Function, text: str, why: str) -> Outcome:
@@ -201,32 +274,6 @@ def no_function(app: "RunningApp", name: str) -> str:
     near = get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names) or 'none'}"
     return f"there is no function {name!r}; {hint}"
-
-
-def _description(app: "RunningApp", request: Request, function: Function) -> dict[str, Any]:
-    base = f"{request.scheme}://{request.host}/admin"
-    href = f"{base}/functions/{function.name}"
-    config: Any = {}
-    if function.file is not None and function.file.name == "function.json" and not function.problem:
-        config = json.loads(function.file.read_text("utf-8-sig")) if _is_json(function.file.read_text()) else {}
-    return {
-        "name": function.name,
-        "script_root_path_href": f"{base}/vfs/site/wwwroot/{function.name}/",
-        "script_href": None,
-        "config_href": f"{base}/vfs/site/wwwroot/{function.name}/function.json",
-        "test_data_href": f"{base}/vfs/data/Functions/sampledata/{function.name}.dat",
-        "href": href,
-        "invoke_url_template": app.router.url(f"{request.scheme}://{request.host}", function)
-        if function.is_http
-        else None,
-        "language": "Custom",
-        "config": config,
-        "files": None,
-        "test_data": None,
-        "isDisabled": function.disabled,
-        "isDirect": False,
-        "isProxy": False,
-    }
 
 
 def _parsed(text: str) -> Any:

@@ -1,7 +1,7 @@
 """Ctrl-C: ends the local host, whatever it is doing.
 
-Used by session.py. Rule: the first signal ends everything in order, the second at once; so does a minute's sixth part
-after the first, should the order hang.
+Used by session.py. Rule: the first signal ends everything in order, the second at once; so do forty seconds after the
+first, of which requests in flight may take thirty, should the order hang.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 40.0
 
 
 class AskedToEndError(Exception):

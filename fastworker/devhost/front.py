@@ -4,8 +4,8 @@ Started by session.py; hands over to invocations.py, forwarding.py and admin.py.
 Rule: decides in the host's order: no route 404, key 401, disabled 404, then run.
 """
 
-import hmac
-import secrets
+import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from fastworker.devhost.admin import admin, is_admin_path
 from fastworker.devhost.forwarding import forward, proxy
 from fastworker.devhost.functions import Function
 from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.keys import Keys
 from fastworker.devhost.visitors import guarded
 from fastworker.devhost.webserver import Request, Response
 from fastworker.hostrules.answers import HttpReply
@@ -25,28 +26,11 @@ if TYPE_CHECKING:
     from fastworker.devhost.app import RunningApp
 
 BODY_LIMIT: Final = 104_857_600
+# So long a request waits for an app that is being read and started.
+CHANGE_S: Final = 120.0
 HOME_PAGE: Final = """<!doctype html><title>Functions</title>
 <h1>Your functions are up and running</h1><p>The local host of fastworker; see the terminal for their addresses.</p>
 """
-
-
-class Keys:
-    """The master key and one for all functions. Without `enforced`, everybody is let in, as `func start` does."""
-
-    def __init__(self, enforced: bool) -> None:
-        self.enforced = enforced
-        self.master = secrets.token_urlsafe(24)
-        self.function = secrets.token_urlsafe(24)
-
-    def level(self, request: Request) -> str | None:
-        """What the caller's key is good for: `admin`, `function` or nothing. A header counts before `?code=`."""
-        key = (request.header("x-functions-key") or request.query.get("code") or "").encode()
-        if hmac.compare_digest(key, self.master.encode()):
-            return "admin"
-        return "function" if hmac.compare_digest(key, self.function.encode()) else None
-
-    def allow(self, needed: str, level: str | None) -> bool:
-        return not self.enforced or needed == "anonymous" or level == "admin" or level == needed == "function"
 
 
 class Router:
@@ -84,6 +68,24 @@ class Front:
         self._address = address
         self.cors = cors
         self.app: RunningApp | None = None
+        self.is_down = False
+        self.changed = asyncio.Event()
+
+    async def running(self) -> "RunningApp | None":
+        """The app; a request that comes while the next one is read and started waits for it, as at the host."""
+        if self.app is None and not self.is_down:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHANGE_S):
+                    await self.changed.wait()
+        return None if self.app is None or self.app.stopped else self.app
+
+    def show(self, app: "RunningApp | None", *, is_down: bool = False) -> None:
+        """The app that requests go to from now on; None while there is none, or for good if the host `is_down`."""
+        self.app, self.is_down = app, is_down
+        if app is None and not is_down:
+            self.changed.clear()
+        else:
+            self.changed.set()
 
     async def handle(self, request: Request) -> Response | None:
         """The answer to a request; None when it has been sent in pieces."""
@@ -103,18 +105,19 @@ class Front:
         is_own = path.lower().startswith(("/admin/", "/runtime/webhooks/"))
         if is_own and not (self.app and self._is_functions(self.app, request)):
             return await guarded(request, self._address, self.cors, partial(admin, self, request))
-        if self.app is None or self.app.stopped:
+        app = await self.running()
+        if app is None:
             return Response(503, text="Function host is not running.")
-        found = self.app.router.find(request.method, request.raw_path)
+        found = app.router.find(request.method, request.raw_path)
         if found is None:
             return self._no_route(path)
         function, params = found
-        level = self.keys.level(request)
-        if not self.keys.allow(function.auth_level, level):
+        use = self.keys.use(request, function) if self.keys.enforced else None
+        if not self.keys.allow(function.auth_level, use):
             return Response(401)
-        if function.disabled and not (self.keys.enforced and level == "admin"):
+        if function.disabled and not (use and use.level == "admin"):
             return Response(404)
-        return await self._run(self.app, function, params, request, level)
+        return await self._run(app, function, params, request, use)
 
     def _is_functions(self, app: "RunningApp", request: Request) -> bool:
         """Below an empty prefix a function may take what the host's own paths leave over."""
@@ -137,7 +140,7 @@ class Front:
         function: Function,
         params: dict[str, str | None],
         request: Request,
-        level: str | None,
+        use: KeyUse | None,
     ) -> Response | None:
         if function.http_only and app.host.http_shape == "proxy":
             outcome = await proxy(app.invoker, function, request)
@@ -148,7 +151,7 @@ class Front:
         whole = await as_http_request(
             request,
             params,
-            KeyUse(level) if level and self.keys.enforced else None,
+            use,
             scheme=scheme,
             sees_principal=app.settings.is_true("WEBSITE_AUTH_ENABLED"),
         )

@@ -137,6 +137,12 @@ class Invoker:
 
         return await self.run(function, attempt, why, keeps_id=is_triggered)
 
+    def refuse(self, function: Function, why: str, error: str) -> None:
+        """A run that fails before the handler is called."""
+        outcome = Outcome(function.name, str(uuid.uuid4()), error, FAILED)
+        self.console.started(function.name, outcome.invocation_id, why)
+        self._show(outcome)
+
     async def send_envelope(self, function: Function, body: bytes, why: str) -> Outcome:
         """Sends an envelope as it is given, e.g. one of the documentation's for a service that is not here."""
 

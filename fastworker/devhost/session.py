@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastworker.devhost import private
-from fastworker.devhost.app import RunningApp, read_app
+from fastworker.devhost.app import AppFiles, RunningApp, read_app
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.azurite import Azurite
 from fastworker.devhost.console import Console, shortened
 from fastworker.devhost.ending import AskedToEndError, Ending
-from fastworker.devhost.front import BODY_LIMIT, Front, Keys
+from fastworker.devhost.front import BODY_LIMIT, Front
+from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.keys import Keys
 from fastworker.devhost.ports import owner_of_port
 from fastworker.devhost.visitors import is_loopback
 from fastworker.devhost.watch import snapshot, wait_for_change
@@ -28,6 +30,7 @@ from fastworker.devhost.webserver import WebServer
 from fastworker.errors import FastworkerError, PortInUseError
 
 DEFAULT_PORT = 7071
+REQUESTS_MAY_TAKE_S = 30.0
 HANDLER_FAILED = 1
 
 
@@ -42,6 +45,8 @@ class DevOptions:
     reload: bool = True
     azurite: bool = False
     max_poll_s: float | None = None
+    # What the cloud would not run, or not start again, ends the session.
+    strict: bool = False
     prepare: Callable[[Path], Awaitable[None]] | None = None
 
 
@@ -55,6 +60,7 @@ class Session:
         self._ending = Ending()
         self._over = False
         self._gave_up = asyncio.Event()
+        self._app: RunningApp | None = None
         self._exit_code = 0
 
     async def run(self) -> int:
@@ -81,10 +87,7 @@ class Session:
                 await server.start(listener)
                 stack.callback(self._announce(base_url, front.keys))
                 self._tell_what_is_open(base_url)
-                first = True
-                while not self._over:
-                    await self._ending.unless_asked(self._one_run(front, base_url, first=first))
-                    first = False
+                await self._ending.unless_asked(self._runs(front, server, base_url))
         return self._exit_code
 
     def _tell_what_is_open(self, base_url: str) -> None:
@@ -94,64 +97,119 @@ class Session:
         what = "run the app's functions, and with them read and write its data, and use the admin endpoints"
         self._console.error(f"open to the network at {base_url}: {who} {what}")
 
-    async def _one_run(self, front: Front, base_url: str, *, first: bool) -> None:
-        """One app until it must go. Its mistakes end the session at the first run, and wait for a change later."""
-        options = self._options
-        self._gave_up.clear()
-        app: RunningApp | None = None
-        files = snapshot(options.root)
+    async def _runs(self, front: Front, server: WebServer, base_url: str) -> None:
+        """One app after the other. The mistakes of the first end the session, later ones wait for a change."""
+        first = True
         try:
-            if options.prepare is not None:
-                await options.prepare(options.root)
-                files = snapshot(options.root)
-            read = read_app(options.root, self._environ, options.max_poll_s)
-            if first:
-                how = ", reloading on changes" if options.reload else ""
-                self._console.good(f"local Functions host on {base_url}{how}; Ctrl-C ends")
-            app = RunningApp(read, self._console, base_url, self._handler_gave_up)
-            front.app = app
-            await app.start()
-            await self._until_change(files)
-        except FastworkerError as error:
-            if first:
-                raise
-            self._console.error(str(error))
-            self._console.info("waiting for a change")
-            await self._until_change(files)
+            while not self._over:
+                files = snapshot(self._options.root)
+                try:
+                    files = await self._next_run(front, base_url, first=first)
+                except FastworkerError as error:
+                    if first or self._options.strict:
+                        raise
+                    front.show(None, is_down=True)
+                    await self._stop_app()
+                    self._console.error(str(error))
+                    self._console.info("waiting for a change")
+                first = False
+                await self._until_change(files)
         finally:
-            front.app = None
-            if app is not None:
-                await app.stop()
+            await self._let_requests_end(server)
+            front.show(None, is_down=True)
+            await self._stop_app()
+
+    async def _next_run(self, front: Front, base_url: str, *, first: bool) -> dict[Path, int]:
+        """Reads and starts the app, then stops the one before, as the host does (protocol 1.4); gives its files."""
+        options = self._options
+        if options.prepare is not None:
+            await options.prepare(options.root)
+        files = snapshot(options.root)
+        read = read_app(options.root, self._environ, options.max_poll_s)
+        if options.strict:
+            refuse_mistakes(read)
+        if first:
+            how = ", reloading on changes" if options.reload else ""
+            self._console.good(f"local Functions host on {base_url}{how}; Ctrl-C ends")
+        app = RunningApp(read, self._console, base_url, self._handler_gave_up)
+        if read.host.port is not None:  # both would need it: requests wait in between
+            front.show(None)
+            await self._stop_app()
+        self._gave_up.clear()
+        try:
+            await app.start()
+        except BaseException:
+            await app.stop()
+            raise
+        front.show(app)
+        old, self._app = self._app, app
+        if old is not None:
+            await old.stop()
+        return files
+
+    async def _stop_app(self) -> None:
+        app, self._app = self._app, None
+        if app is not None:
+            await app.stop()
+
+    async def _let_requests_end(self, server: WebServer) -> None:
+        """At Ctrl-C nobody else is let in, and requests in flight have half a minute (protocol 5.3)."""
+        server.stop_listening()
+        if not server.active or not self._ending.asked.is_set():
+            return
+        some = "a request" if server.active == 1 else f"{server.active} requests"
+        self._console.info(f"{some} in flight may take {REQUESTS_MAY_TAKE_S:g} s more; Ctrl-C again ends at once")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REQUESTS_MAY_TAKE_S):
+                await server.idle.wait()
 
     async def _until_change(self, files: dict[Path, int]) -> None:
+        waits: list[asyncio.Future[bool]] = []
+        if self._ends_with_the_handler():
+            waits.append(asyncio.ensure_future(self._gave_up.wait()))
         if self._options.reload:
-            await self._changed(files)
-        else:
-            await self._gave_up.wait()
-            self._over = True
+            waits.append(asyncio.ensure_future(self._changed(files)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        self._over = self._ends_with_the_handler() and self._gave_up.is_set()
 
-    async def _changed(self, files: dict[Path, int]) -> None:
+    def _ends_with_the_handler(self) -> bool:
+        return self._options.strict or not self._options.reload
+
+    async def _changed(self, files: dict[Path, int]) -> bool:
         names = await wait_for_change(self._options.root, files)
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         self._console.blank()
         self._console.info(f"{names[0]}{more} changed: starting anew")
         self._exit_code = 0
+        return True
 
     def _handler_gave_up(self, why: str) -> None:
         self._exit_code = HANDLER_FAILED
         self._console.error(why)
-        if self._options.reload:
+        if not self._ends_with_the_handler():
             self._console.info("waiting for a change; Ctrl-C ends")
         self._gave_up.set()
 
     def _announce(self, base_url: str, keys: Keys) -> Callable[[], None]:
         """Where `fastworker invoke` finds this session; the file goes with it."""
         if keys.enforced:
-            self._console.info(f"master key {keys.master}, function key {keys.function}")
+            self._console.info(f"master key {keys.master}, function key {keys.function} (good for every function)")
         path = self._options.root / private.NAME / "dev.json"
         private.private_file(path)  # before the key is in it
         path.write_text(json.dumps({"url": base_url, "pid": os.getpid(), "key": keys.master}))
         return lambda: path.unlink(missing_ok=True)
+
+
+def refuse_mistakes(read: AppFiles) -> None:
+    """For --strict: raises ConfigError for functions that the host would leave out, and keys that nobody reads."""
+    wrong = [f"{function.problem}" for function in read.functions if function.problem]
+    wrong += [line for line in (*read.host.warnings, *read.settings.warnings) if "nobody reads" in line]
+    if wrong:
+        raise ConfigError("\n".join((*wrong, "refused by --strict: in Azure this would not run as it is meant")))
 
 
 class _ToConsole(logging.Handler):

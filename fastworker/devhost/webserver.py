@@ -230,14 +230,21 @@ class WebServer:
         self._warn = warn
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.active = 0  # requests that are being answered
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def stop_listening(self) -> None:
+        """No new connections; those that are there go on."""
+        if self._server is not None:
+            self._server.close()
 
     async def start(self, listener: socket.socket) -> None:
         self._server = await asyncio.start_server(self._connected, sock=listener, limit=MAX_HEADER_BYTES * 2)
 
     async def close(self) -> None:
         """Connections are cut; whoever wants to let requests end waits before."""
-        if self._server is not None:
-            self._server.close()
+        self.stop_listening()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -270,6 +277,16 @@ class WebServer:
             return False
         if request is None:
             return False
+        self.active += 1
+        self.idle.clear()
+        try:
+            return await self._answered(connection, request)
+        finally:
+            self.active -= 1
+            if self.active == 0:
+                self.idle.set()
+
+    async def _answered(self, connection: "_Connection", request: "Request") -> bool:
         try:
             response = await self._handle(request)
         except BodyError as error:

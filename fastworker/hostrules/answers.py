@@ -94,7 +94,10 @@ FAILED: Final = HttpReply(500)
 def accept(status: int, content_type: str, body: bytes, zone: tzinfo = UTC) -> Answer:
     """Raises AnswerError or NothingError (protocol 4.1). `zone` is the host's: dates with an offset are moved to it."""
     if not 200 <= status < 300:
-        raise AnswerError(f"the handler answered {status}, and only 2xx counts: {excerpt(body)}")
+        raise AnswerError(
+            f"the handler answered {status}, and only 2xx counts; its body is shown here only, the host drops it: "
+            f"{excerpt(body)}"
+        )
     if not body:
         raise NothingError(f"the handler answered {status} with an empty body")
     kind = content_type.partition(";")[0].strip().lower()

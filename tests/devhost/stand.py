@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from fastworker.devhost.app import RunningApp, read_app
 from fastworker.devhost.console import Console
-from fastworker.devhost.front import BODY_LIMIT, Front, Keys
+from fastworker.devhost.front import BODY_LIMIT, Front
+from fastworker.devhost.keys import Keys
 from fastworker.devhost.webserver import WebServer
 from tests.harness import wait_for
 

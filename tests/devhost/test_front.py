@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,75 @@ def test_admin_call_runs_in_the_background(tmp_path: Path) -> None:
         assert host.call("POST", "/admin/functions/Q", '{"input":"hi"}').status == 202
         wait_for(lambda: handler.received, "the call")
         assert handler.received[0].envelope["Data"] == {"item": '"hi"'}
-        assert host.call("POST", "/admin/functions/Q", "").status == 400
-        unknown = host.call("POST", "/admin/functions/QQ", '{"input":"hi"}')
-        assert (unknown.status, unknown.body) == (404, b"there is no function 'QQ'; did you mean 'Q'?")
+        metadata = handler.received[0].envelope["Metadata"]
+        assert (metadata["DequeueCount"], metadata["item"], "Id" in metadata) == ("0", '"hi"', False)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "status"),
+    [
+        ("Q", "", "application/json", 400),
+        ("Q", "[]", "application/json", 400),
+        ("Q", '"x"', "application/json", 400),
+        ("Q", "{", "application/json", 400),
+        ("Q", '{"input":{"a":1}}', "application/json", 400),
+        ("Q", '{"input":["a"]}', "application/json", 400),
+        ("Q", '{"input":"x"}', "text/plain", 415),
+        ("Q", '{"input":null}', "application/json", 202),
+        ("Q", "{}", "application/json", 202),
+        ("h", '{"input":"x"}', "application/json", 202),
+        ("QQ", '{"input":"x"}', "application/json", 404),
+        ("broken", '{"input":"x"}', "application/json", 404),
+    ],
+)
+def test_admin_calls_are_refused_as_by_the_host(quiet: LocalHost, path: str, body: str, kind: str, status: int) -> None:
+    """B-315 to B-333, D-841 to D-851: a run that cannot begin fails behind its 202, and the handler is not called."""
+    reply = quiet.call("POST", f"/admin/functions/{path}", body, content_type=kind)
+    assert (reply.status, reply.body) == (status, b"")
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHost]:
+    """A host with keys off whose handler is never to be called."""
+    queue = ("Q", [{**QUEUE_IN, "queueName": "never"}])
+    with scripted(tmp_path_factory.mktemp("quiet"), queue, ("h", HTTP), ("broken", [])) as (host, handler):
+        yield host
+        assert handler.received == []
+
+
+KEYS_BY_LEVEL = [
+    ("anonymous", ["none", "master", "host", "func", "other", "system", "wrong"]),
+    ("function", ["master", "host", "func"]),
+    ("admin", ["master"]),
+]
+
+
+def test_each_key_opens_what_it_is_good_for(tmp_path: Path) -> None:
+    """D-901 to D-959: a key for each function; a header counts before ?code=, also when it is wrong."""
+    functions = [
+        (level[:4], [{**HTTP_IN, "authLevel": level, "route": f"r/{level}"}, HTTP_OUT]) for level, _ in KEYS_BY_LEVEL
+    ]
+    with scripted(tmp_path, *functions, auth=True) as (host, _):
+        keys = host.keys
+        for level, good in KEYS_BY_LEVEL:
+            given = {
+                "none": "",
+                "master": keys.master,
+                "host": keys.function,
+                "func": keys.of_function(level[:4]),
+                "other": keys.of_function("other"),
+                "system": keys.of_system("eventgrid_extension"),
+                "wrong": "wrong",
+            }
+            for name, key in given.items():
+                status = 204 if name in good else 401
+                assert host.call("GET", f"/api/r/{level}?code={key}").status == status, (level, name)
+                assert host.call("GET", f"/api/r/{level}", x_functions_key=key).status == status, (level, name)
+        assert host.call("GET", f"/api/r/function?code={keys.master}", x_functions_key="wrong").status == 401
+        for path, status in (("/admin/nope", 404), ("/admin/warmup", 200), ("/runtime/webhooks/x", 401)):
+            assert host.call("GET", path).status == status
+        listed = json.loads(host.call("GET", "/admin/functions/func/keys", x_functions_key=keys.master).body)
+        assert listed["keys"] == [{"name": "default", "value": keys.of_function("func")}]
 
 
 def test_admin_endpoints_describe_host_and_functions(tmp_path: Path) -> None:
@@ -131,7 +198,8 @@ def test_admin_endpoints_describe_host_and_functions(tmp_path: Path) -> None:
     with scripted(tmp_path, ("f", HTTP), ("job", [MANUAL])) as (host, _):
         functions = json.loads(host.call("GET", "/admin/functions").body)
         assert [f["name"] for f in functions] == ["f", "job"]
-        assert functions[0]["invoke_url_template"] == f"{host.url}/api/f"
+        assert functions[0]["invoke_url_template"] == "https://localhost/api/f"
+        assert json.loads(host.call("GET", "/admin/functions/f").body)["invoke_url_template"] == f"{host.url}/api/f"
         assert functions[1]["config"]["bindings"][0]["type"] == "manualTrigger"
         assert json.loads(host.call("GET", "/admin/functions/f/status").body) == {}
         status = json.loads(host.call("GET", "/admin/host/status").body)
