@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from fastworker import logs
+from fastworker import forks, logs
 from fastworker.app_files import function_folders, function_json_of, host_json_of, twin_folders
 from fastworker.bindings import Binding, HostConfig, HttpShape, is_http_only, name_problems, name_warnings
 from fastworker.config_files import ConfigFileError
 from fastworker.declarations import Declaration, Decorator, call_site
-from fastworker.errors import AppLoadError
+from fastworker.errors import AppLoadError, one_line
 from fastworker.frames import is_ours
 from fastworker.http_routes import HttpRoute, http_routes, routes_of_host_json
 from fastworker.input_decorators import InputDecorators
@@ -265,18 +265,25 @@ def _import(
 
 def _guarded(target: str, folder: Path, load: Callable[[], L]) -> L:
     """What `load` gives; whatever user code raises meanwhile becomes an AppLoadError with its place."""
+    me = os.getpid()
     try:
-        return load()
+        found = load()
     except AppLoadError:
         raise
-    except (Exception, SystemExit) as exc:  # user code runs at import, and may raise anything
+    except BaseException as exc:  # user code runs at import, and may raise anything
+        if os.getpid() != me:
+            forks.leave(exc)  # a child that the import has forked: it speaks for nobody but itself
         exc.with_traceback(_of_the_app(exc.__traceback__))
         if isinstance(exc, SystemExit):
             what = f"sys.exit({exc.code!r}) was called"
         else:
             logs.write_traceback(f"importing {target} failed", exc)
-            what = traceback.format_exception_only(exc)[-1].strip().replace("\n", " ")
+            what = one_line(exc, qualified=True)
         raise AppLoadError(target, [f"{_place_of_error(exc, folder)}: at import: {what}"]) from exc
+    if os.getpid() != me:
+        logs.log.error("app.forked", detail="the import of the app forked, and the child came back out of it; ended")
+        os._exit(1)
+    return found
 
 
 def _of_the_app(frames: types.TracebackType | None) -> types.TracebackType | None:

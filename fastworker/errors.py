@@ -87,3 +87,14 @@ def list_problems(title: str, problems: Sequence[str]) -> str:
         return f"{title}: {problems[0]}"
     lines = "\n".join(f"  - {problem}" for problem in problems)
     return f"{title}:\n{lines}\n{title}: {len(problems)} problems, the first: {problems[0]}"
+
+
+def one_line(error: BaseException, *, qualified: bool = False) -> str:
+    """Type and message of an exception on one line, whatever its `__str__` does; `qualified`: with the module."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # user code
+        text = "(its message cannot be shown)"
+    kind = type(error)
+    name = f"{kind.__module__}.{kind.__qualname__}" if qualified and kind.__module__ != "builtins" else kind.__name__
+    return f"{name}: {text}" if text else name

@@ -45,7 +45,7 @@ from fastworker.control import (
     WorkerReady,
     cause_of,
 )
-from fastworker.errors import NOT_OURS, AppLoadError, FastworkerError, HookError
+from fastworker.errors import NOT_OURS, AppLoadError, FastworkerError, HookError, one_line
 from fastworker.exchange import Conversation, InPlace
 from fastworker.http1 import HTTP1Connection
 from fastworker.inherited import Inherited
@@ -223,7 +223,7 @@ class Worker:
                 forks.leave(error)
             name = getattr(hook, "__qualname__", repr(hook))
             write_traceback(f"the {kind} hook {name} failed", error)
-            raise HookError(f"the {kind} hook {name} failed: {type(error).__name__}: {error}") from error
+            raise HookError(f"the {kind} hook {name} failed: {one_line(error)}") from error
 
     def _on_broken_import(self, modules: list[str]) -> None:
         """A deadline strikes inside an import: these modules are half-made, so this worker serves nobody after it."""

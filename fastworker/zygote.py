@@ -29,7 +29,7 @@ from fastworker.control import (
     WorkerFailed,
     cause_of,
 )
-from fastworker.errors import FastworkerError
+from fastworker.errors import FastworkerError, one_line
 from fastworker.inherited import Inherited
 from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log, write_traceback
@@ -65,7 +65,6 @@ def main(
     bytecode.keep_out_of(bytecode.roots_of(settings.app, settings.app_root))
     app = None
     if settings.preload:
-        me = os.getpid()
         try:
             app = load_app(
                 settings.app,
@@ -78,9 +77,6 @@ def main(
             control.send(AppFailed(error.exit_code, cause_of(error)))
             exits.end_in_order(END_S)
             os._exit(error.exit_code)
-        if os.getpid() != me:
-            log.error("app.forked", detail="the import of the app forked, and the child came back out of it; ended")
-            os._exit(1)
         _warn_of_threads()
         # Whatever the import has blocked: without these no deadline, no picture, and no news of a worker's end.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)
@@ -183,7 +179,7 @@ class _Forks:
             except BaseException as error:
                 write_traceback("the worker failed", error)
                 # Should no worker be able to start, this is the cause that is told last.
-                theirs.send(WorkerFailed(5, f"a worker failed: {type(error).__name__}: {cause_of(error)}"))
+                theirs.send(WorkerFailed(5, f"a worker failed: {one_line(error)}"))
             try:
                 self._end_worker(slot)
             finally:

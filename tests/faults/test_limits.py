@@ -212,17 +212,34 @@ def test_import_that_forks_does_not_become_two_servers(tmp_path: Path) -> None:
         wait_for(lambda: len(server.descendants()) == 3, "a warden, a zygote, a worker")
 
 
+@pytest.mark.parametrize("preload", [1, 0])
+def test_a_child_that_the_import_forks_may_end_as_it_likes(tmp_path: Path, preload: int) -> None:
+    """By sys.exit or by an exception: its end is not the server's, and its exit functions run."""
+    source = """import atexit, os, sys
+for how in range(3):
+    if os.fork() == 0:
+        atexit.register(lambda: print("child", how, "ended", flush=True))
+        sys.exit(how) if how else 1 / 0
+"""
+    app_of(tmp_path, source)
+    with Server(cwd=tmp_path, app="function_app.py", workers=1, preload=preload) as server:
+        server.wait_ready()
+        wait_for(lambda: {f"child {how} ended" for how in range(3)} <= set(server.stdout), "all ends")
+        server.signal(signal.SIGTERM)
+        assert server.wait() in (0, 200)
+
+
 @pytest.mark.parametrize(("source", "code"), [("", STOPPED), ("1/0", 3)])
 def test_preload_off_imports_in_each_worker(tmp_path: Path, source: str, code: int) -> None:
     """FASTWORKER_PRELOAD=0 is for apps that cannot be forked; an import that fails there is still code 3."""
     app_of(tmp_path, f"import os\nprint('imported', os.getpid(), flush=True)\n{source}")
     with Server(cwd=tmp_path, app="function_app.py", workers=2, preload=0) as server:
-        if code == 0:
+        if code == STOPPED:
             server.wait_ready()
             wait_for(lambda: len({line for line in server.stdout if line.startswith("imported")}) == 2, "two imports")
             server.signal(signal.SIGTERM)
         assert server.wait() == code
-        if code:
+        if code != STOPPED:
             assert "ZeroDivisionError" in server.stderr[-1]
 
 

@@ -177,3 +177,65 @@ def test_a_hard_limit_without_room_for_connections_is_told_at_start(tmp_path: Pa
     with Server(cwd=tmp_path, app="function_app.py", workers=1, preload=preload) as server:
         assert server.wait() == 3
         assert "lower the soft limit only" in server.stderr[-1]
+
+
+ENDS_AT_START = """
+import os, signal, sys
+import fastworker as fw
+
+app = fw.App()
+
+class Odd(BaseException):
+    pass
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+if HOW != "hook":
+    ACT
+
+@app.on_worker_start
+SYNC def start():
+    if HOW == "hook":
+        ACT
+
+@app.route(methods=["GET"])
+def hello(req: fw.Request) -> fw.Response:
+    return fw.Response("hello")
+"""
+ACTS_AT_START = {
+    "raise ValueError('this is why')": "ValueError: this is why",
+    "raise KeyboardInterrupt": "KeyboardInterrupt",
+    "raise Odd('this is odd')": "Odd: this is odd",
+    "raise Unspeakable": "Unspeakable",
+    "raise ValueError('first line\\nlast line')": "last line",
+    "sys.exit('this is the end')": "this is the end",
+    "os.kill(os.getpid(), signal.SIGKILL)": "SIGKILL",
+    "os._exit(7)": "code 7",
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "sync", "preload", "code"),
+    [("import", "", 1, 3), ("import", "", 0, 3), ("hook", "", 1, 5), ("hook", "async", 1, 5)],
+)
+def test_the_last_line_of_a_server_that_cannot_start_is_the_cause(
+    tmp_path: Path, how: str, sync: str, preload: int, code: int
+) -> None:
+    """What user code has raised, or how it has ended the process: in the import, in each worker's import, in hooks."""
+    servers = {}
+    for number, (act, cause) in enumerate(ACTS_AT_START.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        text = ENDS_AT_START.replace("ACT", act).replace("HOW", repr(how)).replace("SYNC ", sync + " " if sync else "")
+        (folder / "function_app.py").write_text(text)
+        servers[cause] = Server(cwd=folder, app="function_app.py", workers=1, preload=preload)
+    wrong = []
+    for cause, server in servers.items():
+        with server:
+            ended = server.wait(30)
+            quiet = cause in ("SIGKILL", "code 7") and not preload  # a worker's end is not known to be its import's
+            if ended != (5 if quiet else code) or cause not in server.stderr[-1]:
+                wrong.append((cause, ended, server.stderr[-1]))
+    assert wrong == []
