@@ -40,6 +40,7 @@ ORDER: Final = (
     "memory",
     "start",
     "stream",
+    "uploads",
     "threads",
 )
 FULL_ROUNDS: Final = 3

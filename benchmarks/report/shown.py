@@ -89,6 +89,12 @@ SHOWN: Final = {
         "long answer without pauses. From async generators, and from ordinary ones (sync).",
         ("first_byte_ms", "late_p50_ms", "late_p99_ms", "item_us"),
     ),
+    "uploads": Shown(
+        "Uploads as the host frames them",
+        "From the first byte sent to the last of the answer, CPU time of all processes, and how far their resident size"
+        " rose; in chunks of 1,024 bytes, and with a length.",
+        ("p50_ms", "cpu_ms", "peak_mb"),
+    ),
     "threads": Shown(
         "A function of numpy, with FASTWORKER_THREADS and without",
         "A closed loop on as many workers as CPUs; off: BLAS starts a thread per CPU in each of them.",

@@ -1,6 +1,7 @@
 """http1.py: bytes in, whole requests out, whatever the cuts; what cannot be a request is refused once."""
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import example, given, settings
@@ -326,3 +327,29 @@ def test_garbage_never_raises(words, places):
     events = fed(*cut(b"".join(words), places), *words)
     kinds = [type(event) for event in events]
     assert kinds.count(Rejection) == (kinds[-1:] == [Rejection])
+
+
+def test_the_hosts_chunks_cost_no_call_each():
+    """100 MiB come in 102,402 chunks: what a chunk costs in Python counts a hundred thousand times."""
+
+    def python_calls(data: bytes) -> int:
+        calls = 0
+
+        def count(frame: object, event: str, argument: object) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        connection = HTTP1Connection(1 << 20)
+        sys.setprofile(count)
+        try:
+            [request] = connection.receive_data(data)
+        finally:
+            sys.setprofile(None)
+        assert isinstance(request, Request)
+        assert len(request.body) == 100 * 1024  # type: ignore[arg-type]
+        return calls
+
+    head = b"POST /order HTTP/1.1\r\nHost: x\r\n"
+    sized = python_calls(head + b"Content-Length: 102400\r\n\r\n" + b"x" * 102400)
+    chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
+    assert python_calls(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 100 + b"0\r\n\r\n") <= sized + 3
