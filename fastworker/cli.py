@@ -74,7 +74,8 @@ def serve(argv: Sequence[str]) -> int:
     from fastworker.settings import parse_settings
 
     settings = parse_settings(argv, os.environ)
-    logs.configure(settings.log_level, settings.log_format)
+    # The host makes an entry, and an alert, of each line (protocol 5.4).
+    logs.configure(settings.log_level, settings.log_format or ("line" if settings.under_host else "text"))
     if settings.debugpy is not None:
         from fastworker.debugger import settings_for_debugging
 

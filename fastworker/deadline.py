@@ -37,6 +37,18 @@ def limit_s(*, own_s: float | None, server_s: float, host_timeout_s: float | Non
     return min(limits)
 
 
+def limit_name(*, own_s: float | None, server_s: float, host_timeout_s: float | None, grace_s: float) -> str:
+    """Which of the limits it is that `limit_s` gives, as the user knows it."""
+    seconds = limit_s(own_s=own_s, server_s=server_s, host_timeout_s=host_timeout_s, grace_s=grace_s)
+    if seconds == own_s:
+        return "the function's own deadline"
+    if seconds == server_s:
+        return "FASTWORKER_DEADLINE"
+    if seconds == CAP_S - grace_s:
+        return f"{CAP_S:g} s less FASTWORKER_GRACE"
+    return "functionTimeout in host.json, less a margin"
+
+
 def grace_within_s(limit: float, *, host_timeout_s: float | None, grace_s: float) -> float:
     """Seconds from the soft to the hard deadline: the grace, or less where the host would kill first."""
     if host_timeout_s is None:

@@ -161,6 +161,7 @@ class Exchange:
             now_ns = time.monotonic_ns()
             self._seat.begin(conversation.number, now_ns, now_ns + REFUSING_NS, True, False, b"", b"")
             headers = RETRY_AFTER if request.status == 503 else ()
+            self._service.tell_rejected(request)
             return self._send(conversation, problem(request.status, request.detail, headers=headers))
         call = self._service.call(request, time.monotonic_ns(), waited_ms)
         conversation.closing = not request.keep_alive

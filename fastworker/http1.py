@@ -75,6 +75,9 @@ class Rejection(msgspec.Struct, frozen=True):
 
     status: int
     detail: str
+    # As far as they were read, for the log.
+    target: bytes = b""
+    invocation_id: bytes = b""
 
 
 class Budget(Protocol):
@@ -315,9 +318,17 @@ class HTTP1Connection:
         if self._pieces is not None:  # what came before was right, wherever the reads ended
             self._hand_over(self._pieces)
         self._continue = False
+        self._rejection = self.rejection(status, detail)
         self._forget()
-        self._rejection = Rejection(status, detail)
         self._events.append(self._rejection)
+
+    def rejection(self, status: int, detail: str) -> Rejection:
+        """A refusal of the request that is being read, with what is known of it."""
+        ids = [self._invocation_id]
+        if not self._invocation_id:  # refused before its turn among the headers, or before their end
+            fields = (*self._headers, *self._fields)
+            ids += [value for name, value in fields if TELLING.get(name.lower()) == INVOCATION_ID]
+        return Rejection(status, detail, self._target, ids[-1])
 
     def _forget(self) -> None:
         self._body, self._data = b"", b""

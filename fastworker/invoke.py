@@ -17,6 +17,7 @@ from fastworker.context import Context, Out, Result
 from fastworker.deadline import Deadline
 from fastworker.envelope import Metadata
 from fastworker.errors import ClientGoneError, DeadlineExceeded, RequestError
+from fastworker.frames import stood_at
 from fastworker.jsontext import UnencodableError
 from fastworker.messages import LARGE, ClientError, Response
 from fastworker.outgoing import Outgoing
@@ -31,6 +32,9 @@ ABSENT: Final = msgspec.Raw(b"null")
 LONGEST_DETAIL: Final = 2000
 
 NO_METADATA: Final = Metadata(msgspec.Raw(b"{}"))
+
+# What a handler gets at its deadline.
+STRIKES: Final = (DeadlineExceeded, asyncio.CancelledError)
 
 COMPLETE: Final = Streamed(complete=True)
 CUT: Final = Streamed(complete=False)
@@ -156,8 +160,8 @@ def run_sync(invocation: Invocation) -> Answer | Streamed:
             return answer
         send(invocation.outgoing, answer)
         return COMPLETE
-    except DeadlineExceeded:
-        return expire(invocation)
+    except DeadlineExceeded as exc:
+        return expire(invocation, exc)
     except BaseException as exc:  # user code: any failure becomes this invocation's answer
         return unsuccessful(invocation, exc)
     finally:
@@ -186,11 +190,11 @@ async def run_async(invocation: Invocation) -> Answer | Streamed:
             return answer
         await send_async(invocation.outgoing, answer)
         return COMPLETE
-    except DeadlineExceeded:
-        return expire(invocation)
+    except DeadlineExceeded as exc:
+        return expire(invocation, exc)
     except asyncio.CancelledError as exc:
         if invocation.expired:
-            return expire(invocation)
+            return expire(invocation, exc)
         if invocation.outgoing is not None and invocation.outgoing.gone:
             return _client_gone(invocation)
         task = asyncio.current_task()
@@ -255,7 +259,7 @@ def _answer(invocation: Invocation, result: Any) -> Answer:
             return_value = None if encoded is NOTHING else encoded
         elif encoded is not NOTHING:
             outputs[name] = encoded
-    return Answer(200, render_answer(outputs, invocation.capture.lines, return_value))
+    return Answer(200, render_answer(outputs, invocation.capture.finished(), return_value))
 
 
 def _check_names(function: Function, outputs: dict[str, Any]) -> None:
@@ -268,7 +272,7 @@ def _check_names(function: Function, outputs: dict[str, Any]) -> None:
 
 
 def _warn_of_lost_return(invocation: Invocation, result: Any) -> None:
-    invocation.capture.lines.append(
+    invocation.capture.add(
         f"WARNING: the return value (a {type(result).__name__}) goes nowhere: {invocation.function.name!r} has "
         f"neither an http output nor one named $return"
     )
@@ -279,7 +283,7 @@ def unsuccessful(invocation: Invocation, exc: BaseException) -> Answer | Streame
     if forks.in_child:
         forks.leave(exc)
     if invocation.expired:  # whatever the handler raised instead when it was interrupted
-        return expire(invocation)
+        return expire(invocation, exc)
     if isinstance(exc, ClientGoneError):
         return _client_gone(invocation)
     if isinstance(exc, RequestError):
@@ -309,9 +313,14 @@ def _refused(invocation: Invocation, exc: RequestError) -> Answer:
         body = problem_body(exc.status, exc.detail, function=function.name, invocation_id=invocation.id)
         encoded = function.encoders[function.http_output](problem_response(exc.status, body))
         if function.http_output == "$return":
-            return Answer(200, render_answer({}, invocation.capture.lines, encoded))
-        return Answer(200, render_answer({function.http_output: encoded}, invocation.capture.lines, None))
+            return Answer(200, render_answer({}, invocation.capture.finished(), encoded))
+        return Answer(200, render_answer({function.http_output: encoded}, invocation.capture.finished(), None))
     logs.write_failed(invocation.capture)
+    # A body or parameter that does not fit is the client's mistake where a client is, and is passed on to it.
+    is_clients = isinstance(exc, ClientError) or (invocation.outgoing is not None and exc.status < 500)
+    logs.write_refusal(
+        exc.status, exc.detail, function=function.name, invocation_id=invocation.id, is_clients=is_clients
+    )
     return _problem(invocation, exc.status, exc.detail)
 
 
@@ -332,14 +341,22 @@ def _failed(invocation: Invocation, exc: BaseException) -> Answer:
     return _problem(invocation, 500, detail)
 
 
-def expire(invocation: Invocation) -> Answer | Streamed:
-    """The deadline passed while the handler ran, or while its answer streamed."""
+def expire(invocation: Invocation, exc: BaseException | None = None) -> Answer | Streamed:
+    """The deadline passed while the handler ran, or while its answer streamed; `exc` has come out of it then."""
     invocation.error = DeadlineExceeded()
     logs.write_failed(invocation.capture)
     limit_s = (invocation.deadline.soft_ns - invocation.deadline.sent_ns) / 1e9
     detail = f"the deadline of {limit_s:g} s passed while the function ran"
-    if invocation.outgoing is not None and invocation.outgoing.begun:
-        logs.write_error(invocation.capture, f"{detail}, so its answer is cut")
+    begun = invocation.outgoing is not None and invocation.outgoing.begun
+    place = None if exc is None else stood_at(exc, STRIKES)
+    told = f"{detail}{', so its answer is cut' if begun else ''} ({invocation.function.limit_name})"
+    logs.write_refusal(
+        504,
+        told if place is None else f"{told}; the code stood at {place}",
+        function=invocation.function.name,
+        invocation_id=invocation.id,
+    )
+    if begun:
         return CUT
     return _problem(invocation, 504, detail)
 

@@ -1,23 +1,20 @@
-"""Logging: records of an invocation into its `Logs`, everything else to stdout, from ERROR on to stderr.
+"""Logging: records of an invocation into its `Logs`, everything else to stdout, from WARNING on to stderr.
 
 `log` is the event logger of all of fastworker's modules; user code uses the standard `logging`.
-Rule: writing a log line never raises and never blocks on a lock; a line leaves in one write. Imports nothing
-of fastworker but frames.py: the supervisor logs, too.
+Rule: writing a log line never raises, never blocks on a lock, and waits for no reader for long (output.py); a line
+leaves in one write. Imports nothing of fastworker but what lies below it: the supervisor logs, too.
 """
 
 import contextvars
 import io
-import json
 import logging
 import os
 import sys
-import threading
-import time
 import traceback
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from fastworker import entries, output
+from fastworker.entries import Format, field
 from fastworker.frames import is_ours
 
 STDOUT: Final = 1
@@ -30,19 +27,71 @@ LEVELS: Final = {
     "error": logging.ERROR,
 }
 
-Format = Literal["text", "json"]
+# What the lines of one invocation may take together: 10,000 empty ones, or so many characters. The host makes a log
+# entry of each, and an answer is held in memory whole.
+ROOM: Final = 4_000_000
+LINE_COST: Final = 400
+LONGEST_LINE: Final = 256 * 1024
+
+
+class Line(str):
+    """A captured line that does not begin with the name of its level, because a formatter of the app made it."""
+
+    __slots__ = ("level",)
+
+    level: int
+
+    def __new__(cls, text: str, level: int) -> "Line":
+        """`level` is where the line goes if its invocation fails."""
+        self = super().__new__(cls, text)
+        self.level = level
+        return self
 
 
 class Capture:
-    """The log lines of one invocation, in order. Closed when the answer is made; later records go to stdout."""
+    """The log lines of one invocation, in order. Closed when the answer is made; later records go to stdout.
 
-    __slots__ = ("function", "invocation_id", "is_open", "lines")
+    `left_out` counts the lines for which there was no room.
+    """
+
+    __slots__ = ("function", "invocation_id", "is_open", "left_out", "lines", "room")
 
     def __init__(self, function: str, invocation_id: str) -> None:
         self.function = function
         self.invocation_id = invocation_id
         self.lines: list[str] = []
         self.is_open = True
+        self.room = ROOM
+        self.left_out = 0
+
+    def add(self, line: str) -> None:
+        """Keeps a line, while there is room."""
+        self.room -= len(line) + LINE_COST
+        if self.room >= 0 and len(line) <= LONGEST_LINE:
+            self.lines.append(line)
+        else:
+            self._add_beyond(line)
+
+    def _add_beyond(self, line: str) -> None:
+        more = len(line) - LONGEST_LINE
+        if more > 0:
+            self.room += more
+            cut = f"{line[:LONGEST_LINE]}... ({more} characters more)"
+            line = Line(cut, line.level) if isinstance(line, Line) else cut
+        if self.room >= 0:
+            self.lines.append(line)
+        else:
+            self.left_out += 1
+
+    def finished(self) -> list[str]:
+        """The lines, with a last one for those that were left out."""
+        if self.left_out:
+            self.lines.append(
+                f"WARNING: {self.left_out} more log lines of this invocation were left out: there is room for "
+                f"{ROOM // LINE_COST} lines, or {ROOM} characters"
+            )
+            self.left_out = 0
+        return self.lines
 
 
 # The invocation that the running code belongs to; threads and tasks inherit it.
@@ -54,7 +103,7 @@ class EventLog:
 
     def __init__(self) -> None:
         self.level = logging.INFO
-        self.format: Format = "text"
+        self.format: Format = "text"  # see entries.py
 
     def debug(self, event: str, **fields: Any) -> None:
         """For those who look for a fault."""
@@ -65,20 +114,20 @@ class EventLog:
         self._event(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Something went wrong and was dealt with."""
+        """Something went wrong and was dealt with; from here on, to stderr."""
         self._event(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """Something went wrong that somebody should look at; goes to stderr."""
+        """Something went wrong that somebody should look at."""
         self._event(logging.ERROR, event, fields)
 
     def _event(self, level: int, event: str, fields: dict[str, Any]) -> None:
         if level < self.level:
             return
-        message = event
-        if self.format == "text":
-            message = " ".join([event, *(f"{name}={_field(value)}" for name, value in fields.items())])
-        write_line(level, message, fields if self.format == "json" else {})
+        if self.format == "json":
+            write_line(level, event, fields)
+        else:
+            write_line(level, " ".join([event, *(f"{name}={field(value)}" for name, value in fields.items())]), {})
 
 
 log: Final = EventLog()
@@ -101,9 +150,27 @@ def take_over_streams() -> None:
     that prints.
     """
     sys.stdout, sys.stderr = (
-        io.TextIOWrapper(io.BufferedWriter(_Sink(fd)), "utf-8", "backslashreplace", line_buffering=True)
+        _Stream(io.BufferedWriter(_Sink(fd)), "utf-8", "backslashreplace", line_buffering=True)
         for fd in (STDOUT, STDERR)
     )
+
+
+# Where loggers that do not use `logging` hand over a line to the stream that they were given.
+_OTHER_LOGGERS: Final = frozenset({"structlog._output", "loguru._simple_sinks"})
+
+
+class _Stream(io.TextIOWrapper):
+    """stdout or stderr, on which the lines of structlog's and loguru's own outputs are told from what is printed."""
+
+    def write(self, text: str) -> int:
+        """What is logged during an invocation belongs to its `Logs`, too."""
+        capture = CURRENT.get()
+        if capture is not None and capture.is_open:
+            module = sys._getframe(1).f_globals.get("__name__")
+            if module in _OTHER_LOGGERS and (line := text.rstrip()):
+                level = getattr(text, "record", {}).get("level")  # loguru's
+                capture.add(Line(str(line), getattr(level, "no", logging.INFO)))
+        return super().write(text)
 
 
 class _Sink(io.RawIOBase):
@@ -122,7 +189,7 @@ class _Sink(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        _write(self._fd, bytes(data))
+        output.write(self._fd, bytes(data))
         return len(data)
 
 
@@ -132,87 +199,61 @@ def is_configured() -> bool:
 
 
 class InvocationHandler(logging.Handler):
-    """Appends records to the current invocation's lines; without one, writes them out."""
+    """Appends records to the current invocation's lines; without one, writes them out.
 
-    def handle(self, record: logging.LogRecord) -> bool:
+    The line is what the handler's formatter makes of the record; without one, `LEVEL: message`.
+    """
+
+    def handle(self, record: logging.LogRecord) -> Any:
         """Overrides the locked version: appending to a list needs no lock, and neither does one write."""
-        if self.filters and not self.filter(record):
-            return False
+        if self.filters:
+            passed: Any = self.filter(record)
+            if isinstance(passed, logging.LogRecord):  # from Python 3.12 on a filter may give another one
+                record = passed
+            elif not passed:
+                return False
         self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
+        text = text_of(record) if self.formatter is None else self._formatted(record)
         capture = CURRENT.get()
         if capture is not None and capture.is_open:
-            capture.lines.append(f"{record.levelname}: {_text_of(record)}")
+            if self.formatter is None:
+                capture.add(f"{record.levelname}: {text}")
+            else:
+                capture.add(Line(text, record.levelno))
             return
         fields: dict[str, Any] = {"logger": record.name} if log.format == "json" else {}
         if capture is not None:
-            fields |= {"function": capture.function, "invocationId": capture.invocation_id}
-        write_line(record.levelno, _text_of(record), fields)
+            fields |= _ids(capture)
+        write_line(record.levelno, text, fields)
 
-
-def log_into_invocations_directly() -> None:
-    """Spare records that nobody but the invocation sees. Called once per worker.
-
-    Building a LogRecord (caller's frame, thread, process, time) takes three quarters of a `logging.info`, and of all
-    that an invocation's `Logs` hold the level and the message. Where any other handler, a filter or a record factory
-    could look at the record, it is built as ever.
-    """
-    logging.Logger._log = _log  # type: ignore[method-assign]
-
-
-_original_log: Final = logging.Logger._log
-
-
-def _log(
-    self: logging.Logger,
-    level: int,
-    msg: object,
-    args: Any,
-    exc_info: Any = None,
-    extra: Mapping[str, object] | None = None,
-    stack_info: bool = False,
-    stacklevel: int = 1,
-) -> None:
-    capture = CURRENT.get()
-    if (
-        capture is not None
-        and capture.is_open
-        and not (exc_info or extra or stack_info)
-        and type(msg) is str
-        and _reaches_only_invocations(self)
-    ):
-        if not args:
-            capture.lines.append(f"{logging.getLevelName(level)}: {msg}")
-            return
+    def _formatted(self, record: logging.LogRecord) -> str:
         try:
-            values = args[0] if len(args) == 1 and args[0] and isinstance(args[0], Mapping) else args
-            capture.lines.append(f"{logging.getLevelName(level)}: {msg % values}")
-            return
-        except Exception:  # user code: the long way tells what is wrong with the arguments
-            pass
-    # One level more, for this frame stands between logging's own and the caller's.
-    _original_log(self, level, msg, args, exc_info, extra, stack_info, stacklevel + 1)
+            return self.format(record)
+        except Exception:  # user code: its formatter, or arguments that do not fit
+            self.handleError(record)
+            return text_of(record, report=False)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """One entry on stderr, for the exception that is being handled, unless `logging.raiseExceptions` is off."""
+        _report(record, sys.exception())
 
 
-def _reaches_only_invocations(logger: logging.Logger) -> bool:
-    if logger.filters or logger.disabled or logging.getLogRecordFactory() is not logging.LogRecord:
-        return False
-    at: logging.Logger | None = logger
-    found = False
-    while at is not None:
-        for handler in at.handlers:
-            if type(handler) is not InvocationHandler or handler.level or handler.filters:
-                return False
-            found = True
-        at = at.parent if at.propagate else None
-    return found
+def _report(record: logging.LogRecord, error: BaseException | None) -> None:
+    if logging.raiseExceptions and error is not None:
+        what = f"a log record cannot be formatted, made at {record.pathname}:{record.lineno}"
+        capture = CURRENT.get()
+        write_line(logging.ERROR, f"{what}\n{_traceback(error)}", {} if capture is None else _ids(capture))
 
 
 def write_failed(capture: Capture) -> None:
     """Write out the lines of a failed invocation, for the host throws away the `Logs` of one (protocol 4.1)."""
-    for line in capture.lines:
+    for line in capture.finished():
+        if isinstance(line, Line):
+            write_line(line.level, line, _ids(capture))
+            continue
         level_name, _, text = line.partition(": ")
         level = logging.getLevelName(level_name)
         write_line(level if isinstance(level, int) else logging.INFO, text, _ids(capture))
@@ -232,91 +273,75 @@ def write_error(capture: Capture, message: str) -> None:
     write_line(logging.ERROR, message, _ids(capture))
 
 
+def write_refusal(
+    status: int,
+    reason: str,
+    *,
+    function: str = "",
+    invocation_id: str = "",
+    path: bytes = b"",
+    is_clients: bool = False,
+) -> None:
+    """Write why a request gets `status`: the host drops the body that says so (protocol 5.2).
+
+    An ERROR for an invocation that ends by it; a WARNING where the client is to blame, or nobody was invoked.
+    `path` is named (in quotes, shortened) where no function is known.
+    """
+    fields = {"function": function} if function else {}
+    if invocation_id:
+        fields["invocationId"] = invocation_id
+    if not function and path:
+        reason = f"{reason} (path {entries.shown(path)})"
+    level = logging.WARNING if is_clients or not invocation_id else logging.ERROR
+    write_line(level, f"answered {status}: {reason}", fields)
+
+
 def write_traceback(message: str, exc: BaseException) -> None:
     """Write a traceback that belongs to no invocation to stderr."""
-    write_line(logging.ERROR, f"{message}\n{''.join(traceback.format_exception(exc)).rstrip()}", {})
+    write_line(logging.ERROR, f"{message}\n{_traceback(exc)}", {})
 
 
 def write_line(level: int, message: str, fields: dict[str, Any]) -> None:
-    """Write one record: JSON on one line, or as text with a line for each of the message's lines.
-
-    Text lines begin with the level, continuation lines with two spaces, so that user text never stands first,
-    where the host looks for `LanguageWorkerConsoleLog` and the like (protocol 5.4).
-    """
-    name = logging.getLevelName(level)
-    if log.format == "json":
-        record = {"time": _timestamp(), "level": name.lower(), "event": message, **fields}
-        text = json.dumps(record, default=str)
-    else:
-        first, *rest = message.splitlines() or [""]
-        origin = "".join(f" {value}" for value in fields.values())
-        text = "\n".join([f"{name}{origin}: {first}" if origin else f"{name} {first}", *(f"  {line}" for line in rest)])
-    _write(STDERR if level >= logging.ERROR else STDOUT, f"{text}\n".encode("utf-8", "backslashreplace"))
-
-
-def _write(fd: int, data: bytes) -> None:
-    # Whoever reads may be gone, the disk full, the pipe full: then the line is lost, and nothing else.
+    """Write one record in the format that is set, in one piece. Never raises, and never waits for long."""
     try:
-        while data:
-            data = data[os.write(fd, data) :]
-    except OSError:
-        pass
+        data = entries.entry(log.format, level, message, fields)
+    except (ValueError, RecursionError) as error:  # a field that contains itself
+        data = entries.entry(log.format, level, f"{message} (its fields cannot be shown: {error})", {})
+    output.write(STDERR if level >= logging.WARNING else STDOUT, data)
 
 
 def _ids(capture: Capture) -> dict[str, Any]:
     return {"function": capture.function, "invocationId": capture.invocation_id}
 
 
-def _text_of(record: logging.LogRecord) -> str:
-    """The message with its traceback; a message that cannot be formatted is shown unformatted."""
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
+def text_of(record: logging.LogRecord, *, report: bool = True) -> str:
+    """The message with its traceback; a message that cannot be formatted is shown unformatted, and reported."""
     try:
         text = record.getMessage()
     except Exception as exc:  # user code: wrong arguments, or a failing __str__
-        text = f"{record.msg!s} (cannot be formatted with its arguments: {type(exc).__name__}: {exc})"
-    if record.exc_info and record.exc_info[1] is not None:
-        text = f"{text}\n{''.join(traceback.format_exception(record.exc_info[1])).rstrip()}"
-    if record.stack_info:
-        text = f"{text}\n{record.stack_info}"
+        if report:
+            _report(record, exc)
+        try:
+            message = str(record.msg)
+        except Exception:  # user code
+            message = f"<{type(record.msg).__name__} that cannot be shown>"
+        text = f"{message} (cannot be formatted with its arguments: {_described(exc)})"
+    try:
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}\n{_traceback(record.exc_info[1])}"
+        if record.stack_info:
+            text = f"{text}\n{record.stack_info}"
+    except Exception:  # user code: what was given as exc_info is none
+        text = f"{text} (its exception cannot be shown)"
     return text
 
 
-def _field(value: Any) -> str:
-    text = value if isinstance(value, str) else f"{value:.3f}" if isinstance(value, float) else str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "\n\r=') else text
-
-
-def _timestamp() -> str:
-    now = time.time()
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
-
-
-def inherit_invocation_in_threads() -> None:
-    """Let threads that an invocation starts log into it. Called once per worker.
-
-    asyncio's tasks and `to_thread` do so by themselves; `Thread.start` and `ThreadPoolExecutor.submit` run
-    under a copy of their caller's context from now on.
-    """
-    if threading.Thread.start is not _start_thread:
-        threading.Thread.start = _start_thread  # type: ignore[method-assign]
-        ThreadPoolExecutor.submit = _submit  # type: ignore[assignment, method-assign]
-
-
-_original_start: Final = threading.Thread.start
-_original_submit: Final = ThreadPoolExecutor.submit
-
-
-def _start_thread(self: threading.Thread) -> None:
-    if CURRENT.get() is not None:
-        context, run = contextvars.copy_context(), self.run
-
-        def run_in_context() -> None:
-            del self.run  # the instance's; else thread and function keep each other alive
-            context.run(run)
-
-        self.run = run_in_context  # type: ignore[method-assign]
-    _original_start(self)
-
-
-def _submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-    # Always: a pool's thread may have been started by one invocation and serve another, or none.
-    return _original_submit(self, contextvars.copy_context().run, fn, *args, **kwargs)
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # user code
+        return type(error).__name__

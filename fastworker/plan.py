@@ -71,7 +71,8 @@ class Function:
     `decoders` are (argument, decoder), `http_arguments` the same for a request in plain HTTP; `outs` the arguments
     that get an Out; `context_argument` the one that gets the Context. `return_to` is the output that plain return
     values go to. `streams_request`: the handler reads its request's body by itself, piece by piece. `failure_title`
-    is what stands in front of the traceback of what it raised.
+    is what stands in front of the traceback of what it raised. `limit_name` tells which limit ends it, once that is
+    known (service.py).
     """
 
     name: str
@@ -90,6 +91,7 @@ class Function:
     http_output: str | None
     streams_request: bool
     failure_title: "Callable[[BaseException], str] | None" = None
+    limit_name: str = "the deadline"
 
     @property
     def route(self) -> str:

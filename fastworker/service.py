@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,11 +19,12 @@ from fastworker.app import Function, LoadedApp
 from fastworker.board import Board, Seat
 from fastworker.body_limit import envelope_limit
 from fastworker.choice import READINESS, Choice
-from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_s
-from fastworker.http1 import BodyPieces, Request
+from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_name, limit_s
+from fastworker.entries import shown
+from fastworker.http1 import BodyPieces, Rejection, Request
 from fastworker.interrupt import MainThread
 from fastworker.invoke import CUT, Invocation, Rejected, begin, begin_plain, run_async, run_sync, unsuccessful
-from fastworker.logs import Capture
+from fastworker.logs import Capture, write_refusal
 from fastworker.messages import LARGE
 from fastworker.outgoing import Outgoing
 from fastworker.plain import Arriving, PlainRequest
@@ -89,17 +91,15 @@ class Service:
         targets: dict[str, Target] = {}
         host_s = app.host.function_timeout_s
         for function in app.functions.values():
-            seconds = limit_s(
-                own_s=function.deadline_s,
-                server_s=settings.deadline,
-                host_timeout_s=host_s,
-                grace_s=settings.grace,
-            )
+            own_s, server_s, grace_s = function.deadline_s, settings.deadline, settings.grace
+            seconds = limit_s(own_s=own_s, server_s=server_s, host_timeout_s=host_s, grace_s=grace_s)
+            name_of_limit = limit_name(own_s=own_s, server_s=server_s, host_timeout_s=host_s, grace_s=grace_s)
             if settings.debugpy is not None:
                 seconds = NO_LIMIT_S
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
             name = function.name
-            targets[name] = (function, name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
+            named = replace(function, limit_name=name_of_limit)
+            targets[name] = (named, name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
         self._choice = Choice(app.host, app.routes, targets, self._no_route, settings)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
@@ -145,8 +145,11 @@ class Service:
         if function is None:
             return self._without_function(call.request)
         if call.params is None and call.request.method != b"POST":
-            return problem(405, "an invocation comes by POST", function=function.name, headers=ALLOW_POST)
+            detail = "an invocation comes by POST"
+            self._tell(405, f"{detail}, and not by {shown(call.request.method)}", call)
+            return problem(405, detail, function=function.name, headers=ALLOW_POST)
         if self._board.drain_ns and deadline.sent_ns >= self._board.drain_ns:
+            self._tell(503, "the server is stopping", call)
             return problem(503, "the server is stopping", function=function.name, headers=RETRY_AFTER)
         if call.waited_ms and time.monotonic_ns() >= deadline.soft_ns:
             return never_started(call, call.waited_ms / 1000)
@@ -167,8 +170,33 @@ class Service:
         path = request.target.partition(b"?")[0].decode("latin-1")
         if path == "/" and request.method in READINESS:
             return ALIVE
-        shown = path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}..."
-        return problem(404, f"no function at {shown!r}")  # and none is named: this may reach a client
+        invocation_id = request.invocation_id.decode("latin-1")
+        # A client may ask for what it likes only where the host passes on its paths.
+        write_refusal(
+            404,
+            "no function is there",
+            invocation_id=invocation_id,
+            path=request.target,
+            is_clients=self._choice.forwards,
+        )
+        shown_path = path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}..."
+        return problem(404, f"no function at {shown_path!r}")  # and none is named: this may reach a client
+
+    def _tell(self, status: int, reason: str, call: Call) -> None:
+        assert call.function is not None
+        write_refusal(status, reason, function=call.function.name, invocation_id=call.id, is_clients=True)
+
+    def tell_rejected(self, rejection: Rejection) -> None:
+        """Logs why what came could not be read as a request."""
+        target = self._choice.named(rejection.target)
+        function = None if target is None else target[0]
+        write_refusal(
+            rejection.status,
+            rejection.detail,
+            function="" if function is None else function.name,
+            invocation_id=rejection.invocation_id.decode("latin-1"),
+            path=rejection.target,
+        )
 
     def start(
         self, call: Call, plain: Plain | None, loop: asyncio.AbstractEventLoop
@@ -203,13 +231,12 @@ class Service:
 
 def never_started(call: Call, waited_s: float) -> Answer:
     """The answer to a request whose deadline passed before its handler was called."""
-    assert call.function is not None
-    return problem(
-        504,
-        f"never started: the request waited {waited_s:g} s for a free worker, and the deadline is {call.limit_s:g} s",
-        function=call.function.name,
-        invocation_id=call.id,
-    )
+    function = call.function
+    assert function is not None
+    waited = f"the request waited {waited_s:g} s for a free worker"
+    detail = f"never started: {waited}, and the deadline is {call.limit_s:g} s"
+    write_refusal(504, f"{detail} ({function.limit_name})", function=function.name, invocation_id=call.id)
+    return problem(504, detail, function=function.name, invocation_id=call.id)
 
 
 def _begin(call: Call, plain: Plain | None) -> Invocation:
@@ -248,11 +275,14 @@ def _run(call: Call, plain: Plain | None) -> Answer | Streamed:
 
 def _late(call: Call, plain: Plain | None) -> Answer | Streamed:
     """The deadline struck outside of the handler, while its request was decoded or its answer was on the way."""
-    assert call.function is not None
+    function = call.function
+    assert function is not None
+    detail = f"the deadline of {call.limit_s:g} s passed while the function ran"
+    where = f"{function.limit_name}; its request was being decoded, or its answer made"
+    write_refusal(504, f"{detail} ({where})", function=function.name, invocation_id=call.id)
     if plain is not None and plain.outgoing.begun:
         return CUT
-    detail = f"the deadline of {call.limit_s:g} s passed while the function ran"
-    return problem(504, detail, function=call.function.name, invocation_id=call.id)
+    return problem(504, detail, function=function.name, invocation_id=call.id)
 
 
 def _cancel(

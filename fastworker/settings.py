@@ -146,7 +146,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         option("debug, info, warning or error", "the least severe record that is written"),
     ] = "info"
-    log_format: Annotated[Literal["text", "json"], option("text or json", "of lines on stdout and stderr")] = "text"
+    log_format: Annotated[
+        Literal["text", "json", "line"] | None,
+        option(
+            "text, json, line or auto",
+            "of entries on stdout and stderr; auto: line under a host, else text",
+            word="auto",
+        ),
+    ] = None
 
     debugpy: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,

@@ -44,6 +44,7 @@ from fastworker.deadline import limit_s
 from fastworker.host import Host
 from fastworker.inherited import Inherited
 from fastworker.logs import log, write_traceback
+from fastworker.output import never_wait
 from fastworker.picture import PictureFrame
 from fastworker.pool import Pool, WorkerState
 from fastworker.processes import Process, how_it_ended, own_signals
@@ -70,6 +71,7 @@ class Outcome(NamedTuple):
 def run(settings: Settings, workers: int, listener: socket.socket, warden_main: WardenMain) -> Outcome:
     """Serves on `listener` until told to stop, or until nothing can be started any more."""
     own_signals()
+    never_wait()
     return Supervisor(settings, workers, listener, warden_main).run()
 
 

@@ -18,7 +18,6 @@ from fastworker.answer import Answer, Streamed, problem, render
 from fastworker.board import LoopSeat
 from fastworker.errors import NOT_OURS
 from fastworker.exchange import Conversation, Exchange
-from fastworker.http1 import Rejection
 from fastworker.logs import log, write_traceback
 from fastworker.loop_thread import LoopThread
 from fastworker.service import Call, Service, never_started
@@ -191,7 +190,7 @@ class Turns(Exchange):
         # The worker itself may have been busy meanwhile: what has arrived by now is in time.
         if not self._receive(conversation) and not conversation.closing:
             detail = f"the request was not whole within {self._read_timeout_s:g} s"
-            conversation.queue.append(Rejection(408, detail))
+            conversation.queue.append(conversation.http.rejection(408, detail))
         self._end_wait(conversation)
         if self._advance(conversation):
             self.read(conversation)

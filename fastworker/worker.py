@@ -50,7 +50,8 @@ from fastworker.exchange import Conversation, InPlace
 from fastworker.http1 import HTTP1Connection
 from fastworker.inherited import Inherited
 from fastworker.interrupt import SOFT_SIGNAL
-from fastworker.logs import inherit_invocation_in_threads, log, log_into_invocations_directly, write_traceback
+from fastworker.log_records import inherit_invocation_in_threads, log_into_invocations_directly
+from fastworker.logs import log, write_traceback
 from fastworker.loop_thread import LoopThread
 from fastworker.picture import PICTURE_SIGNAL
 from fastworker.rest import WAKE_SIGNAL, Rest

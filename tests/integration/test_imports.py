@@ -143,7 +143,7 @@ def test_a_model_that_was_used_at_import_predicts_or_is_warned_of(serve: Serve, 
     server = serve(cwd=tmp_path, app="function_app.py", workers=2, threads=1)
     with server.connect() as host:
         assert host.invoke("predict").value > 0
-    assert not any("native_threads" in line for line in server.stdout)
+    assert not any("native_threads" in line for line in server.stderr)
     server = serve(cwd=tmp_path, app="function_app.py", workers=1, threads=2)
-    (line,) = [line for line in server.stdout if "app.native_threads" in line]
+    (line,) = [line for line in server.stderr if "app.native_threads" in line]
     assert re.search("GNU OpenMP.*FASTWORKER_PRELOAD=0.*on_worker_start.*FASTWORKER_THREADS=1", line)

@@ -16,7 +16,7 @@ def get(server: Server, path: str) -> int:
 
 
 def told(server: Server) -> list[str]:
-    return [line for line in server.stdout if "loop.blocked" in line]
+    return [line for line in server.stderr if "loop.blocked" in line]
 
 
 def test_blocked_loop_is_told_once_with_function_and_line(serve: Serve) -> None:

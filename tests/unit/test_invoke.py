@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastworker as fw
-from fastworker import logs
+from fastworker import log_records, logs
 from fastworker.answer import Answer
 from fastworker.app import assemble
 from fastworker.deadline import deadline_from
@@ -422,7 +422,7 @@ def test_client_error_within_the_handler_is_a_400_and_keeps_the_logs(read):
 def _inherit(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", threading.Thread.start)
     monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)
-    logs.inherit_invocation_in_threads()
+    log_records.inherit_invocation_in_threads()
 
 
 @pytest.mark.usefixtures("_inherit")

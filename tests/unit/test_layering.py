@@ -156,6 +156,9 @@ def test_a_pure_module_touches_no_system(name):
     ("name", "expected"),
     [
         ("answer", set()),
+        ("entries", set()),
+        ("output", set()),
+        ("frames", set()),
         ("deadline", set()),
         ("errors", set()),
         ("pool", set()),

@@ -49,7 +49,7 @@ TABLE = [
     ("http_mode", None, [("proxy", "proxy"), ("envelope", "envelope"), ("auto", None)], ["raw", ""]),
     ("mixed_auth", "refuse", [("allow", "allow"), ("refuse", "refuse")], ["1", "", "deny"]),
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
-    ("log_format", "text", [("text", "text"), ("json", "json")], ["xml", ""]),
+    ("log_format", None, [("text", "text"), ("json", "json"), ("line", "line"), ("auto", None)], ["xml", ""]),
     ("debugpy", None, [("5678", 5678), ("off", None)], ["0", "65536", "1.5", "auto", ""]),
 ]
 NAMES = [row[0] for row in TABLE]
