@@ -210,7 +210,10 @@ class Service:
         except Rejected as rejected:
             return rejected.answer
         coroutine = run_async(invocation)
-        task = asyncio.Task(coroutine, loop=loop)  # and not create_task: `outcome` hears of its end
+        around = self._surroundings
+        assert around is not None
+        # Not create_task, which has somebody look at its end: `outcome` does.
+        task = asyncio.Task(coroutine, loop=loop, context=around.copy())
         timer = loop.call_later(
             invocation.deadline.remaining_s(time.monotonic_ns()), _cancel, invocation, coroutine, task
         )

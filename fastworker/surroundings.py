@@ -11,7 +11,9 @@ make a new one, with three descriptors, in each invocation.
 import asyncio
 import contextlib
 import contextvars
+import sys
 from asyncio import events
+from collections.abc import Callable
 from typing import Any
 
 
@@ -22,10 +24,10 @@ class _NotTold:
 
 
 class Surroundings:
-    """Of the thread that makes it. `copy()` gives the context for one invocation."""
+    """Of the thread that makes it. `copy()` gives the context for one invocation, sync or async."""
 
     def __init__(self) -> None:
-        self.copy = contextvars.copy_context().copy
+        self.copy = _copier(contextvars.copy_context())
         self.policy = asyncio.get_event_loop_policy()
         self.local: Any = getattr(self.policy, "_local", _NotTold)
         self.home: asyncio.AbstractEventLoop | None = None
@@ -49,3 +51,19 @@ class Surroundings:
             with contextlib.suppress(AttributeError):  # a loop in C takes no attribute: one that is closed stays so
                 home.close = close_and_forget  # type: ignore[method-assign]
         self.policy.set_event_loop(self.home)
+
+
+def _copier(base: contextvars.Context) -> Callable[[], contextvars.Context]:
+    """Copies `base`; and its decimal context, which can be changed in place, where import or hooks have used that."""
+    decimal = sys.modules.get("decimal")
+    kept = next((value for value in base.values() if decimal and isinstance(value, decimal.Context)), None)
+    if decimal is None or kept is None:
+        return base.copy
+    before, set_context = kept.copy(), decimal.setcontext
+
+    def copy() -> contextvars.Context:
+        context = base.copy()
+        context.run(set_context, before.copy())
+        return context
+
+    return copy

@@ -23,6 +23,7 @@ app = fw.App()
 log = logging.getLogger("surroundings")
 user = contextvars.ContextVar("user", default="nobody")
 tasks: set[asyncio.Task[Any]] = set()
+decimal.getcontext()  # in use from now on: an object that any handler can change in place
 
 
 def function(handler: Any) -> Any:
