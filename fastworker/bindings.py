@@ -229,7 +229,9 @@ def name_warnings(bindings: Iterable[Binding]) -> list[str]:
             )
         kind = KINDS.get(binding.key)
         if kind is not None and kind.output == "http" and binding.type != "http":
-            warnings.append(f'{binding.where}: the type {binding.type!r} should be spelt "http" (protocol 4.3)')
+            warnings.append(
+                f'{binding.where}: the type {binding.type!r} should be spelt "http" (docs/protocol.md, 4.3)'
+            )
     return warnings
 
 

@@ -33,7 +33,7 @@ LAST_LINES: Final = 3
 ASKED_FOR_RESTART: Final = 200
 PR_SET_PDEATHSIG: Final = 1
 SYSTEM_LOG: Final = "languageworkerconsolelog"
-SILENT: Final = "the handler has accepted GET / and does not answer: the host waits, and no call is served (trap 8)"
+SILENT: Final = "the handler has accepted GET / and says nothing: the host serves no call (docs/protocol.md, trap 8)"
 LINE_LIMIT: Final = 1024 * 1024
 
 
@@ -243,7 +243,7 @@ class HandlerProcess:
             self._ready.set()
             self._console.error(
                 "the handler ended with exit code 0: the host takes that for success and never starts it again, so "
-                "all calls fail from now on (protocol 5.3)"
+                "all calls fail from now on (docs/protocol.md, 5.3)"
             )
         elif code == ASKED_FOR_RESTART:
             self._console.info("the handler ended with exit code 200: started again, not counted")

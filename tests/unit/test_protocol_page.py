@@ -19,7 +19,7 @@ LIST = r"(\d+(?:\.\d+)?(?:(?:, and |, | and | to | or |-)\d+(?:\.\d+)?)*)"
 CITED_SECTIONS = re.compile(rf"\b(?:protocol(?: page)?,?|[Pp]rotocol's|[Ss]ections?|protocol sections?)\s+{LIST}")
 CITED_TRAPS = re.compile(rf"\btraps? {LIST}", re.IGNORECASE)
 CITED_VECTORS = re.compile(
-    r"\bvectors?(?: of groups?)?[- ]((?:[A-D] ?\d+|\d+|, and |, | and | to |[A-D])+)", re.IGNORECASE
+    r"\b[Vv]ectors?(?: of groups?)?[- ]((?:[A-D] ?\d+|\d+|, and |, | and | to |[A-D])+)", re.IGNORECASE
 )
 
 
@@ -81,8 +81,8 @@ def test_every_vector_that_is_cited_exists():
     for path, text in texts():
         for found in CITED_VECTORS.finditer(text):
             group = ""
-            for letter, number in re.findall(r"([A-Da-d]?) ?(\d+)", found[1]):
-                group = letter.upper() or group
+            for letter, number in re.findall(r"(\b[A-D])? ?(\d+)", found[1]):
+                group = letter or group
                 if group and int(number) not in VECTORS[group]:
                     missing.append((path, found[0]))
     assert missing == []

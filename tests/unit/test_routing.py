@@ -399,6 +399,13 @@ def test_matching_takes_time_in_proportion_to_the_path(template, letter):
     assert time.process_time() - began < 0.5
 
 
+def test_a_failed_constraint_is_no_route():
+    """Vector D48."""
+    routes = table(f="items/{c:alpha}/{id:guid?}")
+    assert target(routes, "/api/items/9/x") is None
+    assert target(routes, "/api/items/a") == "f"
+
+
 @given(st.text(max_size=40))
 def test_no_path_is_too_strange(path):
     """Whatever a client sends fits or does not."""
