@@ -4,6 +4,7 @@ Used by serve (app.py), dev, sync and invoke. Rule: pure; the host's defaults ar
 mistake that would stop the host is in `problems`, told as the host would, with the place.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -141,9 +142,9 @@ class _Reader:
         self._path = path
         self._root = root
         given = {name.upper(): value for name, value in environ.items()}
-        self._consumption = bool(given.get("CONTAINER_NAME")) and not (
-            given.get("WEBSITE_INSTANCE_ID") or given.get("WEBSITE_SKU", "").lower() == "flexconsumption"
-        )
+        # CONTAINER_NAME alone, by which the host knows that plan, is set in many a container of a developer, too.
+        self._in_container = bool(given.get("CONTAINER_NAME")) and not given.get("WEBSITE_INSTANCE_ID")
+        self._consumption = self._in_container and given.get("WEBSITE_SKU", "").lower() == "dynamic"
         self.problems: list[str] = []
         self.lacks: list[str] = []
         self.warnings: list[str] = []
@@ -371,6 +372,7 @@ class _Reader:
         if node is None or not node.value:
             return (CONSUMPTION_TIMEOUT_S, True) if self._consumption else (None, False)
         if node.value.strip() == "-1" and not self._consumption:
+            self._warn_of_consumption(node, math.inf)
             return None, True
         if node.value.strip() == "-1":
             self._wrong(
@@ -386,9 +388,17 @@ class _Reader:
                 node.where, f'"functionTimeout" is from 1 second to {most}, or -1 for no limit, not {shown(node.value)}'
             )
             return None, False
+        self._warn_of_consumption(node, limit)
         if limit >= 86400:
             self.warnings.append(f'{node.where}: "functionTimeout" {shown(node.value)} is {limit / 86400:g} days')
         return limit, True
+
+    def _warn_of_consumption(self, node: Node, limit_s: float) -> None:
+        if self._in_container and limit_s > CONSUMPTION_MAXIMUM_S:
+            self.warnings.append(
+                f'{node.where}: "functionTimeout" {shown(node.value)} stops the host on the Consumption plan, which '
+                f"CONTAINER_NAME in the environment may stand for: 10 minutes at most"
+            )
 
     def _prefix(self, node: Node | None, default: str) -> str:
         if node is None or node.value is None:

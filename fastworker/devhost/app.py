@@ -72,6 +72,8 @@ class RunningApp:
         self.router = Router(files.functions, self.host.route_prefix)
         self.functions = files.functions
         self.timers: dict[str, Timer] = {}
+        self.outstanding = 0  # requests of http functions
+        self.turns = asyncio.Semaphore(max(self.host.http.max_concurrent, 1))
         state = self.root / ".fastworker"
         self.accounts = Accounts(self.settings, state, self.host.queues.encoding)
         self._state = TriggerState(state / "triggers.db")

@@ -6,8 +6,9 @@ Rule: decides in the host's order: no route 404, key 401, disabled 404, then run
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastworker.devhost.admin import admin, is_admin_path
 from fastworker.devhost.forwarding import forward, proxy
@@ -63,7 +64,10 @@ class Router:
 class Front:
     """The handler of the web server, for all generations of the app: `app` is the one that runs, or None."""
 
-    def __init__(self, keys: Keys, cors: tuple[str, ...] = (), *, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, keys: Keys, cors: tuple[str, ...] = (), *, address: str = "127.0.0.1", cors_credentials: bool = False
+    ) -> None:
+        self.cors_credentials = cors_credentials
         self.keys = keys
         self._address = address
         self.cors = cors
@@ -117,20 +121,36 @@ class Front:
             return Response(401)
         if function.disabled and not (use and use.level == "admin"):
             return Response(404)
-        return await self._run(app, function, params, request, use)
+        return await self._throttled(app, self._run(app, function, params, request, use))
+
+    async def _throttled(self, app: "RunningApp", run: Coroutine[Any, Any, Response | None]) -> Response | None:
+        """`extensions.http` limits what is in flight and what runs (E-thr-*); 0 and below -1 fail every call."""
+        limits = app.host.http
+        outstanding, concurrent = limits.max_outstanding, limits.max_concurrent
+        if any(limit == 0 or limit < -1 for limit in (outstanding, concurrent)):
+            run.close()
+            return Response(500)
+        if outstanding > 0 and app.outstanding >= outstanding:
+            run.close()
+            return Response(429, headers=[("X-FUNCTION-SCALEOUT", "1")])
+        app.outstanding += 1
+        try:
+            if concurrent > 0:
+                async with app.turns:
+                    return await run
+            return await run
+        finally:
+            app.outstanding -= 1
 
     def _is_functions(self, app: "RunningApp", request: Request) -> bool:
-        """Below an empty prefix a function may take what the host's own paths leave over."""
-        return (
-            not app.router.has_prefix
-            and not is_admin_path(request.raw_path)
-            and (app.router.find(request.method, request.raw_path) is not None)
-        )
+        """A function may take what the host's own paths leave over: below an empty prefix, or one like them."""
+        own = is_admin_path(request.raw_path)
+        return not own and app.router.find(request.method, request.raw_path) is not None
 
     def _no_route(self, path: str) -> Response:
         if path != "/":
             return Response(404)
-        if self.app is not None and self.app.settings.is_true("AzureWebJobsDisableHomepage"):
+        if self.app is not None and (self.app.settings.get("AzureWebJobsDisableHomepage") or "").lower() == "true":
             return Response(204)
         return Response(text=HOME_PAGE, content_type="text/html; charset=utf-8")
 
@@ -176,10 +196,15 @@ class Front:
 
     def _last_touches(self, request: Request, response: Response) -> None:
         """Headers of CORS, and those of Application Insights."""
+        if self.app is not None:
+            response.headers.extend(self.app.host.http.custom_headers)
         if self.app is not None and self.app.invoker.circumstances.insights:
             response.headers.append(("Request-Context", "appId="))
         origin = self._origin(request)
         if origin:
+            if self.cors_credentials:
+                origin = request.header("Origin") or origin
+                response.headers.append(("Access-Control-Allow-Credentials", "true"))
             response.headers.append(("Access-Control-Allow-Origin", origin))
             for header in ("Method", "Headers"):
                 asked = request.header(f"Access-Control-Request-{header}")

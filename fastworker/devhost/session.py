@@ -71,7 +71,9 @@ class Session:
         listener = listen(options.address, port)
         port = listener.getsockname()[1]
         limit = settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or ""
-        front = Front(Keys(options.auth), settings.cors, address=options.address)
+        front = Front(
+            Keys(options.auth), settings.cors, address=options.address, cors_credentials=settings.cors_credentials
+        )
         server = WebServer(front.handle, int(limit) if limit.isdigit() else BODY_LIMIT, self._console.warn)
         base_url = f"http://{options.address}:{port}"
         logging.basicConfig(handlers=[_ToConsole(self._console)], level=logging.WARNING)

@@ -384,3 +384,52 @@ def test_call_waits_for_a_handler_that_is_not_ready_yet(folder: AppFolder) -> No
         host.says("starting")
         threading.Timer(0.1, folder.write, ("go", "")).start()
         assert host.call("GET", "/api/f").status == 204
+
+
+@pytest.mark.parametrize(
+    ("limits", "statuses"),
+    [
+        ({"maxOutstandingRequests": 2, "maxConcurrentRequests": 1}, [200, 200, 429]),
+        ({"maxConcurrentRequests": 2}, [200, 200, 200]),
+        ({"maxOutstandingRequests": 0}, [500, 500, 500]),
+        ({"maxConcurrentRequests": -5}, [500, 500, 500]),
+    ],
+)
+def test_limits_of_host_json_hold(tmp_path: Path, limits: dict[str, int], statuses: list[int]) -> None:
+    """E-thr-*, E-http-*: who is too many gets 429 at once, and values that make no sense fail every call."""
+    top = {"extensions": {"http": {**limits, "customHeaders": {"X-Mine": "a b"}}}}
+    go = threading.Event()
+    with scripted(tmp_path, ("f", HTTP), top=top) as (host, handler):
+
+        def answer(_: Any) -> Answering:
+            go.wait(10)
+            return answering({"Outputs": {"res": {"body": "x"}}})(_)
+
+        handler.script = answer
+        found: list[Any] = []
+        threads = []
+        for count in range(1, len(statuses) + 1):
+            threads.append(threading.Thread(target=lambda: found.append(host.call("GET", "/api/f"))))
+            threads[-1].start()
+            expected = min(count, statuses.count(200))
+            wait_for(lambda n=expected, c=count: host.app.outstanding >= n or len(found) >= c, "the request", 5)
+        go.set()
+        for thread in threads:
+            thread.join()
+        assert sorted(reply.status for reply in found) == statuses
+        assert {dict(reply.headers)["X-Mine"] for reply in found} == {"a b"}
+
+
+def test_functions_that_host_json_leaves_out_are_listed_and_not_served(tmp_path: Path) -> None:
+    """B-493."""
+    with scripted(tmp_path, ("f", HTTP), ("g", HTTP), top={"functions": ["F"]}) as (host, _):
+        assert [host.call("GET", f"/api/{name}").status for name in "fg"] == [204, 404]
+        assert [f["name"] for f in json.loads(host.call("GET", "/admin/functions").body)] == ["f", "g"]
+
+
+def test_a_prefix_like_the_hosts_own_paths_leads_to_functions(tmp_path: Path) -> None:
+    """E-prefix-admin."""
+    top = {"extensions": {"http": {"routePrefix": "admin"}}}
+    with scripted(tmp_path, ("f", HTTP), top=top) as (host, _):
+        assert host.call("GET", "/admin/f").status == 204
+        assert host.call("GET", "/admin/host/ping").status == 200

@@ -192,7 +192,7 @@ def test_arguments_are_texts(description, expected):
         ("AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest", "true", {"http_shape": "forward"}),
         ("AzureFunctionsJobHost__version", "1.0", {"problems": ()}),
         ("AzureFunctionsJobHost__functions__0", "hello", {"function_filter": ("hello",)}),
-        ("CONTAINER_NAME", "abc", {"function_timeout_s": 300.0}),
+        ("CONTAINER_NAME", "abc", {"function_timeout_s": None, "problems": ()}),
     ],
 )
 def test_settings_override_the_file(name, value, expected):
@@ -212,7 +212,9 @@ def test_one_element_of_an_array_can_be_overridden():
 @pytest.mark.parametrize(("timeout", "runs"), [("00:10:00", True), ("00:11:00", False), ("-1", False)])
 def test_the_consumption_plan_allows_ten_minutes(timeout, runs):
     """E-timeout-consumption-*."""
-    assert (judged(read({"functionTimeout": timeout}, CONTAINER_NAME="c")) == []) is runs
+    alone = read({"functionTimeout": timeout}, CONTAINER_NAME="c")
+    assert (judged(alone), ["Consumption" in line for line in alone.warnings]) == ([], [] if runs else [True])
+    assert (judged(read({"functionTimeout": timeout}, CONTAINER_NAME="c", WEBSITE_SKU="Dynamic")) == []) is runs
 
 
 def test_a_profile_passes_everything_on_with_the_level_of_the_file():
