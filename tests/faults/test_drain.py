@@ -168,7 +168,7 @@ def test_hanging_stop_hook_is_killed_at_the_end_of_the_drain(tmp_path: Path) -> 
 
 
 def test_sigterm_to_one_worker_retires_it_gracefully(serve: Serve) -> None:
-    """An operator may end one worker: it finishes what it does, and is replaced."""
+    """An operator may end one worker: it finishes what it does, and serves on until its successor is there."""
     server = serve(workers=1)
     (victim,) = server.workers()
     with server.connect() as host:
@@ -176,4 +176,5 @@ def test_sigterm_to_one_worker_retires_it_gracefully(serve: Serve) -> None:
         wait_for(lambda: any_running(server), "the computing worker")
         os.kill(victim, signal.SIGTERM)
         assert host.receive().status == 200
-        assert host.invoke("pid").value != victim
+        wait_for(lambda: host.invoke("pid").value != victim, "its successor")
+    wait_for(lambda: not alive(victim), "its end")
