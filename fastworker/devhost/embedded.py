@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fastworker.devhost.private import private_file
 from fastworker.devhost.storage import Blob, Message, check_name, message_text
+from fastworker.hostrules.blob_paths import blob_url
 
 WEEK_S: Final = 7 * 24 * 3600
 SCHEMA: Final = """
@@ -33,7 +34,6 @@ class EmbeddedAccount:
 
     def __init__(self, path: Path, encoding: str = "base64") -> None:
         self.description = f"the embedded store ({path})"
-        self._path = path
         self._encoding = encoding
         self._db = sqlite3.connect(private_file(path), isolation_level=None, timeout=10)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -107,8 +107,7 @@ class EmbeddedAccount:
 
     def _blob(self, container: str, row: Any, content: bytes = b"") -> Blob:
         name, etag, modified, length = row
-        uri = f"{self._path.as_uri()}/{container}/{name}"
-        return Blob(name, etag, _moment(modified), length, uri=uri, content=content)
+        return Blob(name, etag, _moment(modified), length, uri=blob_url(container, name), content=content)
 
     # ---- tables ----
 

@@ -6,6 +6,7 @@ Used by outputs.py and inputs.py. Rule: what an expression comes to is said by h
 import uuid
 from datetime import UTC, datetime
 
+from fastworker.hostrules.blob_paths import container_and_blob
 from fastworker.hostrules.envelope import BindingData
 from fastworker.hostrules.expressions import ExpressionError
 from fastworker.hostrules.expressions import resolve as resolve_at
@@ -21,7 +22,7 @@ def resolve(template: str, data: BindingData) -> str:
 def blob_name(path: str, data: BindingData) -> tuple[str, str]:
     """Container and blob of a path. Raises ExpressionError for one that names no blob (B-243, B-267)."""
     found = resolve(path, data)
-    container, _, name = found.partition("/")
+    container, name = container_and_blob(found)
     if not container or not name:
         raise ExpressionError(f"the path {found!r} (of {path!r}) names no blob")
     return container, name

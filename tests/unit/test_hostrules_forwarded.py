@@ -6,6 +6,7 @@ import pytest
 
 from fastworker.hostrules import event_grid
 from fastworker.hostrules.answers import AnswerError
+from fastworker.hostrules.blob_paths import blob_url, container_and_blob
 from fastworker.hostrules.envelope import HttpRequest, binding_data, build_envelope
 from fastworker.hostrules.forwarded import ForwardError, forwarded_reply, forwarded_request
 
@@ -249,3 +250,30 @@ def test_answers_to_the_sender():
     assert event_grid.no_function("EG").body == b"cannot find function: 'EG'"
     assert event_grid.replied("eg", failed=True).body == b"Exception while executing function: Functions.eg"
     assert event_grid.replied("eg", failed=False).status == 202
+
+
+# ---- blobs by their URL ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "container", "name"),
+    [
+        ("images/a/cat.jpg", "images", "a/cat.jpg"),
+        ("images", "images", ""),
+        ("https://acct.blob.core.windows.net/images/a/my%20cat.jpg?sv=1&sig=x", "images", "a/my cat.jpg"),
+        ("HTTP://127.0.0.1:10000/devstoreaccount1/images/cat.jpg", "images", "cat.jpg"),
+        ("http://azurite:10000/devstoreaccount1/images/cat.jpg", "images", "cat.jpg"),
+        ("http://[::1]/acct/images/cat.jpg", "images", "cat.jpg"),
+        ("https://acct.blob.core.windows.net/", "", ""),
+        ("http://h:port/x/y", "", ""),
+    ],
+)
+def test_a_blob_may_be_named_by_its_url(path, container, name):
+    """`{data.url}` of Event Grid's events: with the account in the host's name, or in the path as emulators have it."""
+    assert container_and_blob(path) == (container, name)
+
+
+def test_the_development_stores_urls_name_their_blobs():
+    """Whatever the name holds."""
+    for name in ("cat.jpg", "a b/%41?#.txt", "\xe9"):
+        assert container_and_blob(blob_url("images", name)) == ("images", name)
