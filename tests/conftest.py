@@ -9,6 +9,8 @@ from tests.harness import Server, alive, wait_for
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-minutes", type=float, default=0.8, help="how long the chaos runs take together")
+    parser.addoption("--soak-minutes", type=float, default=0.2, help="how long the soak run takes")
+    parser.addoption("--soak-samples", default=None, help="a file for what the soak run has sampled")
     parser.addoption("--chaos-seed", type=int, default=20260102, help="the seed of the chaos runs")
 
 
