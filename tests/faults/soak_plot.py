@@ -1,4 +1,4 @@
-"""Draws what test_soak.py has sampled: `python -m tests.faults.soak_plot SAMPLES.jsonl PICTURE.svg`, with matplotlib."""
+"""Draws what test_soak.py has sampled: `python -m tests.faults.soak_plot SAMPLES.jsonl PICTURE.svg` (matplotlib)."""
 
 import collections
 import json

@@ -5,6 +5,7 @@
 
 import collections
 import contextlib
+import json
 import os
 import random
 import signal
@@ -115,18 +116,23 @@ def send(pid: int | None, number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-@pytest.mark.parametrize("mix", [SYNC_MIX, ASYNC_MIX], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    ("mix", "forwards"),
+    [(SYNC_MIX, False), (ASYNC_MIX, False), (SYNC_MIX, True)],
+    ids=["sync", "async", "forward"],
+)
 @pytest.mark.timeout(0)
 def test_chaos_leaves_the_ledger_balanced(
-    serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, mix: dict[str, int]
+    serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, mix: dict[str, int], forwards: bool
 ) -> None:
     """Every request exactly one answer, none run twice, no neighbour harmed, nothing leaked."""
     seed = request.config.getoption("--chaos-seed")
-    seconds = request.config.getoption("--chaos-minutes") * 60 / 2
+    seconds = request.config.getoption("--chaos-minutes") * 60 / 3
     runs = tmp_path / "runs"
     runs.touch()
     os.environ["CHAOS_RUNS"] = str(runs)
-    server = serve(workers=4, deadline=DEADLINE, grace=GRACE)
+    shape, app = ("forward", "http_scenarios:app") if forwards else ("envelope", "scenarios:app")
+    server = serve("--http-mode", shape, app=app, workers=4, deadline=DEADLINE, grace=GRACE)
     descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
     vandal = Vandal(server, seed)
     until = time.monotonic() + seconds
@@ -147,14 +153,15 @@ def test_chaos_leaves_the_ledger_balanced(
             kind = chance.choices(list(mix), list(mix.values()))[0]
             name = f"{index:04d}-{turn:08d}-{kind}"
             job: object = {"nap": 0.05, "leave": 7, "sys_exit": 0}.get(kind, name)
+            path, body = (f"/api/{kind}", json.dumps(job).encode()) if forwards else (f"/{kind}", envelope(job))
             if chance.random() < 0.002:
-                host.send(request_bytes(f"/{kind}", envelope(job), invocation_id=name))
+                host.send(request_bytes(path, body, invocation_id=name, chunked=not forwards))
                 host.close()
                 abandoned.append(name)
                 host = server.connect(timeout_s=30)
                 continue
             began = time.monotonic()
-            response = host.invoke(kind, job, invocation_id=name)
+            response = host.post(path, body, invocation_id=name, chunked=not forwards)
             detail = "" if response.status == 200 else response.json()["detail"]
             ledger.append(Entry(name, kind, response.status, detail, time.monotonic() - began))
         assert host.quiet
