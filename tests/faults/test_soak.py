@@ -62,7 +62,7 @@ class Sampler:
 
     def look(self) -> None:
         second = time.monotonic() - self._began
-        rows = sum("connection" in row for row in self._board())
+        rows = sum(map(is_connection, self.board()))
         for pid in (self.server.pid, *self.server.descendants()):
             with contextlib.suppress(OSError, IndexError):
                 resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -71,7 +71,8 @@ class Sampler:
                     descriptors = len(os.listdir(f"/proc/{pid}/fd"))
                     self.samples.append(Sample(second, role, pid, resident, descriptors, rows))
 
-    def _board(self) -> list[str]:
+    def board(self) -> list[str]:
+        """Its rows, as SIGUSR1 shows them; none if that takes too long."""
         before = len(self.server.stdout)
         self.server.signal(signal.SIGUSR1)
         with contextlib.suppress(AssertionError):  # busy: the next look will tell
@@ -83,7 +84,12 @@ def role_of(name: str) -> str:
     """`worker`, `zygote` or another process of the server's own; nothing for what a handler has started."""
     if re.fullmatch(r"fastworker:\d+", name):
         return "worker"
-    return name.removeprefix("fastworker:") if name.startswith("fastworker:") else ""
+    return {"fastworker:zygo": "zygote", "fastworker:ward": "warden"}.get(name, "")
+
+
+def is_connection(row: str) -> bool:
+    """Whether a row of the board is of a connection in service."""
+    return "connection" in row.split()[2]
 
 
 def growth(points: list[tuple[float, float]]) -> float:
@@ -211,7 +217,7 @@ def test_a_long_run_leaves_no_slope(serve: Serve, request: pytest.FixtureRequest
     assert set(traffic.done) == {"serve", "churn", "abort_upload", "read_slowly", "break_things", "flood"}
     assert slopes(sampler.samples) == []
     wait_for(lambda: descriptors_of(server) <= quiet + 4, f"the supervisor's {quiet} descriptors of before")
-    wait_for(lambda: not any("connection" in row for row in sampler._board()), "an empty board")
+    wait_for(lambda: (rows := sampler.board()) and not any(map(is_connection, rows)), "an empty board")
     tree = server.descendants()
     server.signal(signal.SIGTERM)
     assert server.wait() == STOPPED
