@@ -74,7 +74,7 @@ class Choice(Generic[T]):
         named = self._envelopes.get(target)
         if not self.forwards:  # the host sends nothing but envelopes: a client chooses neither path nor method
             return (self._nothing if named is None else named), None
-        if named is not None and self._is_envelope(request.method, target, request.headers):
+        if named is not None and self.is_envelope(request.method, target, request.headers):
             return named, None
         return self.plain(request.method, target, is_hosts_own=not request.invocation_id)
 
@@ -95,11 +95,11 @@ class Choice(Generic[T]):
             return self._nothing, None
         return found[0], found[1]
 
-    def _is_envelope(self, method: bytes, target: bytes, headers: Headers) -> bool:
-        """Whether a request to a function's name is the host's envelope; see the table in docs/security.md."""
+    def is_envelope(self, method: bytes, target: bytes, headers: Headers) -> bool:
+        """Whether a request is the host's envelope for one of the functions; see the table in docs/security.md."""
+        if target not in self._envelopes or not self.forwards:
+            return target in self._envelopes
         is_plain = target in self._plain_names
-        if self._by_name and not is_plain:
-            return True  # the path is the host's choice, and this function never gets anything else
         if method != b"POST":
             return False
         framed = agent = False

@@ -94,8 +94,8 @@ class HTTP1Connection:
 
     `max_body` is in bytes of what the client sent. `envelope_limit` says of a method and target how many bytes an
     envelope may have that holds such a body; None if it takes none.
-    `in_pieces` says of a method and target whether its body is to be handed over as it comes: the request is told at
-    the end of its head then, and `max_body`, which limits what is held in memory, does not count.
+    `in_pieces` says of a method, target and headers whether the body is to be handed over as it comes: the request is
+    told at the end of its head then, and `max_body`, which limits what is held in memory, does not count.
     `held` are the bytes that this connection has in the `budget` until `release`.
     """
 
@@ -112,7 +112,7 @@ class HTTP1Connection:
     def __init__(
         self,
         max_body: int,
-        in_pieces: Callable[[bytes, bytes], bool] | None = None,
+        in_pieces: Callable[[bytes, bytes, Headers], bool] | None = None,
         *,
         envelope_limit: Callable[[bytes, bytes], int | None] | None = None,
         budget: Budget | None = None,
@@ -427,7 +427,7 @@ class HTTP1Connection:
             raise RefusedError(413, detail)
 
     def _wants_pieces(self) -> bool:
-        return self._in_pieces is not None and self._in_pieces(self._method, self._target)
+        return self._in_pieces is not None and self._in_pieces(self._method, self._target, self._headers)
 
     def on_message_complete(self) -> None:
         if self._pieces is not None:

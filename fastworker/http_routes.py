@@ -12,7 +12,7 @@ from fastworker.app_files import function_folders, function_json_of
 from fastworker.bindings import Binding, HostConfig, is_http_only
 from fastworker.config_files import ConfigFileError
 from fastworker.plan import Function
-from fastworker.routing import is_reserved
+from fastworker.routing import have_one_route, is_reserved, sort_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,20 @@ def http_routes(functions: Mapping[str, Function], root: Path, host: HostConfig)
         if route is not None:
             found.append(route)
     found += _without_handler(functions, root)
+    found = _without_doubles(found)
     names = None if host.function_filter is None else {name.lower() for name in host.function_filter}
     return [
         route for route in found if not is_reserved(route.template) and (names is None or route.name.lower() in names)
     ], warnings
+
+
+def _without_doubles(routes: Iterable[HttpRoute]) -> list[HttpRoute]:
+    """Of two with one route and a method in common the host takes out the second by name; route_checks.py warns."""
+    kept: list[HttpRoute] = []
+    for route in sorted(routes, key=lambda route: sort_key(route.name)):
+        if not any(have_one_route(route.template, route.methods, k.template, k.methods) for k in kept):
+            kept.append(route)
+    return kept
 
 
 def routes_of_host_json(host: HostConfig) -> list[HttpRoute]:

@@ -29,6 +29,9 @@ from fastworker.sending import send, send_async
 # Stands for a member of `Data` that did not come; decoders treat it like a null.
 ABSENT: Final = msgspec.Raw(b"null")
 
+# Statuses whose Location the host follows, but where it forwards to the client's own path (protocol 1.7).
+REDIRECTIONS: Final = frozenset({300, 301, 302, 303, 307, 308})
+
 LONGEST_DETAIL: Final = 2000
 
 NO_METADATA: Final = Metadata(msgspec.Raw(b"{}"))
@@ -230,7 +233,13 @@ def _plain_answer(invocation: Invocation, result: Any) -> Answer | Streaming | F
     output = invocation.function.http_output
     assert output is not None  # plain HTTP is for functions that have one
     value = _values(invocation, result).get(output)
-    return plain_answer(value if isinstance(value, Response) else as_response(value))
+    answer = plain_answer(value if isinstance(value, Response) else as_response(value))
+    if answer.status in REDIRECTIONS and not invocation.function.may_redirect:
+        raise UnencodableError(
+            f"the host follows a redirection ({answer.status}) itself under httpWorker, and would run whatever "
+            f"function it names without asking for its key (docs/security.md): answer with a link instead"
+        )
+    return answer
 
 
 async def _collected(result: Any) -> Any:

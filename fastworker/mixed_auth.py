@@ -54,6 +54,13 @@ def reachable(routes: Iterable[HttpRoute], prefix: str) -> list[Reach]:
     ]
 
 
+def may_not_redirect(routes: Sequence[HttpRoute]) -> frozenset[str]:
+    """Functions under `httpWorker` whose redirections the host would follow to one that needs more than they do."""
+    plain = [route for route in routes if route.is_plain and route.is_served]
+    most = max(map(_level, plain), default=0)
+    return frozenset(route.name for route in plain if _level(route, weaker=True) < most)
+
+
 def _level(route: HttpRoute, *, weaker: bool = False) -> int:
     return LEVELS.get(route.level, 0 if weaker else 4)
 

@@ -72,7 +72,8 @@ class Function:
     that get an Out; `context_argument` the one that gets the Context. `return_to` is the output that plain return
     values go to. `streams_request`: the handler reads its request's body by itself, piece by piece. `failure_title`
     is what stands in front of the traceback of what it raised. `limit_name` tells which limit ends it, once that is
-    known (service.py).
+    known (service.py). `may_redirect` is False where the host would follow a redirection itself, to a function that
+    needs more than it has asked for.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Function:
     streams_request: bool
     failure_title: "Callable[[BaseException], str] | None" = None
     limit_name: str = "the deadline"
+    may_redirect: bool = True
 
     @property
     def route(self) -> str:

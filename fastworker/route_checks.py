@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from fastworker.bindings import Binding
-from fastworker.routing import RouteError, RouteTable, is_reserved, with_prefix
+from fastworker.routing import RouteError, RouteTable, have_one_route, is_reserved, sort_key, with_prefix
 
 
 class HttpFunction(Protocol):
@@ -71,7 +71,13 @@ def route_warnings(functions: Iterable[HttpFunction], prefix: str) -> list[str]:
         by_name[function.name] = function
         route = table.add(function.name, function.route, function.trigger.allowed_methods, None)
         warnings += [f"{where}: {doubt}" for doubt in route.doubts]
-    for name, before in table.hidden():
+    doubles = _doubles(by_name.values())
+    for name, before in doubles:
+        warnings.append(
+            f"{by_name[name].trigger.where}: function {name!r} has the same route as {before!r} "
+            f"({by_name[before].trigger.where}) and a method in common: the host takes it out (404); rename its route"
+        )
+    for name, before in [pair for pair in table.hidden() if pair[0] not in dict(doubles)]:
         function, other = by_name[name], by_name[before]
         warnings.append(
             f"{function.trigger.where}: no request reaches function {name!r} ({with_prefix(prefix, function.route)}): "
@@ -79,3 +85,20 @@ def route_warnings(functions: Iterable[HttpFunction], prefix: str) -> list[str]:
             f"({with_prefix(prefix, other.route)}, {other.trigger.where}); rename one, or narrow that route"
         )
     return warnings
+
+
+def _doubles(functions: Iterable[HttpFunction]) -> list[tuple[str, str]]:
+    """(function, the one before it by name) where both have one route, but for case and outer slashes."""
+    kept: list[HttpFunction] = []
+    found = []
+    for function in sorted(functions, key=lambda function: sort_key(function.name)):
+        other = next((other for other in kept if _clash(function, other)), None)
+        if other is None:
+            kept.append(function)
+        else:
+            found.append((function.name, other.name))
+    return found
+
+
+def _clash(one: HttpFunction, other: HttpFunction) -> bool:
+    return have_one_route(one.route, one.trigger.allowed_methods, other.route, other.trigger.allowed_methods)

@@ -101,6 +101,16 @@ def is_reserved(template: str) -> bool:
     return template.strip("/").lower().startswith(("admin", "runtime"))
 
 
+def have_one_route(
+    one: str, methods: Collection[str] | None, other: str, other_methods: Collection[str] | None
+) -> bool:
+    """Whether the host takes out the second of two functions: one text but for case and outer slashes, and methods that
+    overlap, compared as they are written."""
+    if one.strip("/").lower() != other.strip("/").lower():
+        return False
+    return methods is None or other_methods is None or bool(set(methods) & set(other_methods))
+
+
 def _covers(before: "_Row[T]", row: "_Row[T]") -> bool:
     """Whether every request for `row` fits `before`; False also where that takes more than a look to tell."""
     if before.methods is not None and (row.methods is None or not row.methods <= before.methods):

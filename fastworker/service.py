@@ -21,11 +21,12 @@ from fastworker.body_limit import envelope_limit
 from fastworker.choice import READINESS, Choice
 from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_name, limit_s
 from fastworker.entries import shown
-from fastworker.http1 import BodyPieces, Rejection, Request
+from fastworker.http1 import BodyPieces, Headers, Rejection, Request
 from fastworker.interrupt import MainThread
 from fastworker.invoke import CUT, Invocation, Rejected, begin, begin_plain, run_async, run_sync, unsuccessful
 from fastworker.logs import Capture, write_refusal
 from fastworker.messages import LARGE
+from fastworker.mixed_auth import may_not_redirect
 from fastworker.outgoing import Outgoing
 from fastworker.plain import Arriving, PlainRequest
 from fastworker.settings import Settings
@@ -90,6 +91,8 @@ class Service:
         self._envelope_limit = envelope_limit(settings.max_body)
         targets: dict[str, Target] = {}
         host_s = app.host.function_timeout_s
+        refuses = app.host.forwards_by_name and settings.on_mixed_auth == "refuse"
+        fixed = may_not_redirect(app.routes) if refuses else frozenset()
         for function in app.functions.values():
             own_s, server_s, grace_s = function.deadline_s, settings.deadline, settings.grace
             seconds = limit_s(own_s=own_s, server_s=server_s, host_timeout_s=host_s, grace_s=grace_s)
@@ -98,7 +101,7 @@ class Service:
                 seconds = NO_LIMIT_S
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
             name = function.name
-            named = replace(function, limit_name=name_of_limit)
+            named = replace(function, limit_name=name_of_limit, may_redirect=name not in fixed)
             targets[name] = (named, name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
         self._choice = Choice(app.host, app.routes, targets, self._no_route, settings)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
@@ -128,9 +131,9 @@ class Service:
     def _streams_requests(self, app: LoadedApp) -> bool:
         return app.host.http_shape == "proxy" and any(f.streams_request for f in app.functions.values())
 
-    def _reads_in_pieces(self, method: bytes, target: bytes) -> bool:
+    def _reads_in_pieces(self, method: bytes, target: bytes, headers: Headers) -> bool:
         """Whether the body of such a request is its handler's to read, piece by piece."""
-        if self._choice.named(target) is not None:
+        if self._choice.is_envelope(method, target, headers):
             return False
         (function, *_), params = self._choice.plain(method, target)
         return params is not None and function is not None and function.streams_request

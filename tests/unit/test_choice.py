@@ -8,7 +8,7 @@ from fastworker.choice import Choice
 from fastworker.errors import MixedAuthError
 from fastworker.http1 import Request
 from fastworker.http_routes import HttpRoute
-from fastworker.mixed_auth import LEVELS, check_levels, reachable
+from fastworker.mixed_auth import LEVELS, check_levels, may_not_redirect, reachable
 from tests.unit.forwarding_host import ID, Client, ForwardingHost, Mode, decoded_path, written_anew
 
 # A minute's worth was run once (20,000); each run of the suite tries others.
@@ -229,6 +229,17 @@ def test_the_hosts_own_question_is_no_clients():
     choice = choice_of(mode, [route("all", "{*r}")])
     assert choice.of(Request(b"GET", b"/", [], b"", True, b"", None)) == (None, None)
     assert choice.of(Request(b"GET", b"/", [], b"", True, ID, None)) == ("all", {"r": None})
+
+
+def test_a_redirection_that_the_host_follows_reaches_nothing_stronger():
+    """Under httpWorker the host follows a handler's redirections to any name: POSTs keep their body by 307."""
+    routes = [route("open", "x"), route("mine", "y", "function"), route("both", "z", "admin", is_plain=False)]
+    choice = choice_of(Mode("forward", "httpWorker"), routes, "work")
+    followed = Request(b"POST", b"/work", [(b"Content-Length", b"2"), (b"Content-Type", b"x")], b"{}", True, ID, None)
+    assert choice.of(followed) == (None, None)
+    assert choice.of(Request(b"GET", b"/both", [], b"", True, ID, None)) == (None, None)
+    assert may_not_redirect(routes) == {"open"}
+    assert may_not_redirect(routes[1:]) == frozenset()
 
 
 def test_by_hand_an_envelope_needs_no_framing():

@@ -14,7 +14,7 @@ MIXED = SIZED + UPLOAD + CHUNKED + SIZED_UPLOAD + BARE + EMPTY_UPLOAD + BARE
 
 def connection(max_body: int = 5) -> HTTP1Connection:
     """Uploads are larger than its limit."""
-    return HTTP1Connection(max_body, lambda method, target: target == b"/upload")
+    return HTTP1Connection(max_body, lambda method, target, headers: target == b"/upload")
 
 
 def taken(body: bytes | bytearray | BodyPieces) -> bytes:
@@ -139,5 +139,5 @@ def test_an_offer_to_upgrade_is_declined_in_pieces_as_well():
 
 def test_who_asks_for_no_pieces_gets_none():
     """The same events as ever."""
-    http = HTTP1Connection(1000, lambda method, target: False)
+    http = HTTP1Connection(1000, lambda method, target, headers: False)
     assert http.receive_data(STREAM) == fed(STREAM)

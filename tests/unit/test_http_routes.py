@@ -48,6 +48,25 @@ def test_a_second_output_in_the_file_means_envelopes(tmp_path):
     assert not http_routes(functions, tmp_path, host)[0][0].is_plain
 
 
+def test_the_second_function_of_a_route_is_not_there(tmp_path):
+    """The host takes it out, by name; methods are compared in their case (same-route-*)."""
+    made = App()
+    rows = [("b", "X", ["put"]), ("a", "x/", ["get", "put"]), ("c", "x", ["post"]), ("d", "y", None)]
+    for name, path, methods in rows:
+        made.function(name=name)(made.route(path, methods=methods)(lambda req: ""))
+    functions, host, *_ = assemble(made, tmp_path)
+    assert [route.name for route in http_routes(functions, tmp_path, host)[0]] == ["a", "c", "d"]
+
+
+def test_functions_that_host_json_does_not_list_are_not_there(tmp_path):
+    """`functions` in host.json, in any case."""
+    (tmp_path / "host.json").write_text('{"version": "2.0", "functions": ["ONE"]}')
+    made = app()
+    made.function(name="other")(made.route("{*r}")(lambda req: ""))
+    functions, host, *_ = assemble(made, tmp_path)
+    assert [route.name for route in http_routes(functions, tmp_path, host)[0]] == ["one"]
+
+
 def test_functions_without_a_handler_are_there_for_the_host(tmp_path):
     """It chooses them as any other; one whose file cannot be read may be anything. Reserved routes are out."""
     write(
@@ -59,6 +78,6 @@ def test_functions_without_a_handler_are_there_for_the_host(tmp_path):
     (tmp_path / "torn" / "function.json").write_text("{")
     functions, host, *_ = assemble(app(), tmp_path)
     found = {route.name: route for route in http_routes(functions, tmp_path, host)[0]}
-    assert list(found) == ["one", "alien", "torn"]
+    assert list(found) == ["alien", "one", "torn"]
     assert not found["alien"].is_served and found["alien"].is_known
     assert not found["torn"].is_known

@@ -2,6 +2,7 @@
 
 import base64
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from fastworker.answer import Answer
 from fastworker.errors import RequestError
 from fastworker.hostrules.principals import principal_identity
 from fastworker.http1 import Request as HttpRequest
+from fastworker.invoke import _plain_answer
 from fastworker.jsontext import UnencodableError
 from fastworker.messages import ClientError, Response
 from fastworker.plain import FileBody, PlainRequest, Streaming, plain_answer
@@ -315,3 +317,14 @@ def test_an_iterator_streams_and_an_event_stream_at_once():
     assert (events.at_once, events.keep_alive_s) == (True, 3)
     assert events.items_for(END).encode(Event(data=1)) == b"data: 1\n\n"
     assert events.items_for(END).content_type == "text/event-stream"
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_a_redirection_that_the_host_would_follow_to_a_stronger_function_is_refused(status):
+    """Under httpWorker, where it goes to any name without asking for a key."""
+    function = SimpleNamespace(http_output="res", return_to="res", may_redirect=False, outs=())
+    invocation = SimpleNamespace(function=function, arguments={})
+    with pytest.raises(UnencodableError, match="under httpWorker"):
+        _plain_answer(invocation, Response("", status_code=status, headers={"Location": "/secret"}))
+    function.may_redirect = True
+    assert _plain_answer(invocation, Response("", status_code=status)).status == status

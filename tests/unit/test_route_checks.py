@@ -79,6 +79,12 @@ def test_a_function_that_anothers_route_hides_is_told(tmp_path):
     assert checked(tmp_path, "p/lit", "p/{x}")[1] == []
 
 
+def test_the_second_function_of_one_route_is_told(tmp_path):
+    """The host takes it out; once is enough."""
+    _, warnings, _ = checked(tmp_path, "p/x", "P/X/")
+    assert len(warnings) == 1 and "'f1' has the same route as 'f0'" in warnings[0]
+
+
 def test_a_pattern_that_python_cannot_read_is_told(tmp_path):
     """The host takes it; here every value passes."""
     _, warnings, _ = checked(tmp_path, r"p/{x:regex(^\p{{Lu}}$)}")
