@@ -35,6 +35,7 @@ from fastworker.request_head import (
 )
 
 HEAD_LIMIT: Final = 64 * 1024
+COMMA: Final = b","
 # A body that came in one read is not counted in the server's budget; see Budget.
 COUNTED: Final = 64 * 1024
 
@@ -56,7 +57,8 @@ class Request(msgspec.Struct, gc=False):
 
     Whoever has decoded a large body may take it out, so that it is not held twice.
 
-    Of several invocation ids the last one counts, for the host adds its own behind a client's (protocol 3.1).
+    Of several invocation ids the last one counts, also behind a comma, for the host adds its own behind a client's
+    (protocol 3.1).
     """
 
     method: bytes
@@ -373,7 +375,8 @@ class HTTP1Connection:
                     check_host(value)
                     self._host = value
             elif kind == INVOCATION_ID:
-                self._invocation_id = value
+                # The forwarding host joins its own behind what a client has sent by that name (protocol 3.1).
+                self._invocation_id = value if COMMA not in value else value.rpartition(COMMA)[2].strip()
             elif kind == TRANSFER_ENCODING:
                 if value != b"chunked" or not minor:
                     check_coding(value, minor)

@@ -95,7 +95,7 @@ class Route:
         for index, text in self._texts:
             if uppers[index] != text:
                 return None
-        if "" in segments[: self._most + 1]:
+        if "" in segments and "" in segments[: self._most + 1]:
             return None
         params: Params = {}
         for index in range(min(count, self._most)):
@@ -134,6 +134,8 @@ def split(path: str) -> tuple[list[str], list[str]]:
     segments = path[1:].split("/")
     if segments[-1] == "":
         segments.pop()
+    if path.isascii():
+        return segments, path[1:].upper().split("/")
     return segments, [capitals(segment) for segment in segments]
 
 

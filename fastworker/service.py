@@ -59,8 +59,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """The host's own: the forwarding host joins it behind what a client has sent by that name (protocol 3.1)."""
-        return self.request.invocation_id.rpartition(b",")[2].strip().decode("latin-1")
+        return self.request.invocation_id.decode("latin-1")
 
     @property
     def limit_s(self) -> float:
