@@ -105,7 +105,8 @@ class Supervisor:
         self._loop = uvloop.new_event_loop()
         self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
         self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor)
-        self._workers = Workers(self._loop, self._zygotes, self._on_message, self._forked, self._worker_gone)
+        forked = lambda slot: self._step(pool.WorkerForked(slot))  # noqa: E731
+        self._workers = Workers(self._loop, self._zygotes, self._on_message, forked, self._worker_gone)
         self._watchdog = Watchdog(
             self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
         )
@@ -190,9 +191,6 @@ class Supervisor:
         except OSError as error:
             cause = f"no control socket can be made for a worker: {os.strerror(error.errno or 0)}"
             self._step(pool.WorkerGone(slot, cause, served=False, unborn=True))
-
-    def _forked(self, slot: int) -> None:
-        self._step(pool.WorkerForked(slot))
 
     def _on_message(self, worker: Worker, message: AnyMessage) -> None:
         slot = worker.slot
@@ -308,10 +306,9 @@ class Supervisor:
     def _look_around(self, now_ns: int) -> None:
         """What need not be seen at once."""
         self._recycle()
-        self._zygotes.look()
-        self._workers.look()
-        if self._host is not None:
-            self._host.look()
+        for each in (self._zygotes, self._workers, self._host):
+            if each is not None:
+                each.look()
         if not self._zygotes.has_warden and not self._ending_ns:
             self._loop.stop()  # for it to be forked
         self._starting.look(now_ns / 1e9)
@@ -369,10 +366,7 @@ class Supervisor:
         self._step(pool.StopAsked())
 
     def _on_defect(self, _: object, context: dict[str, object]) -> None:
-        """An exception of our own: better an end that the host can see than a server that half works.
-
-        Nobody survives the supervisor, so there is nobody to tell.
-        """
+        """An exception of our own: better an end that the host can see than a server that half works."""
         error = context.get("exception")
         if isinstance(error, BaseException):
             write_traceback("the supervisor failed", error)

@@ -169,6 +169,7 @@ class _Forks:
         if pid == 0:
             code = 1
             try:
+                linux.name_process(f"fastworker:{slot}")  # before anything else: who counts zygotes counts one
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 self._control.close()

@@ -40,6 +40,8 @@ WORD_S = 0.05
 LAST_S = 5.0
 # After so long without having ended it is taken for stopped, and its work is done here.
 WARDEN_S = 1.5
+# So long after a warden's end there may still come to us what it leaves: its zygotes die first, then their workers.
+ADOPTING_S = 10.0
 # A warden that does not fork within this stands still.
 FORK_S = 15.0
 
@@ -84,6 +86,7 @@ class Zygotes:
         self._zygotes: dict[int, _Zygote] = {}
         self._to_start: list[int] = []  # while there is no warden
         self._asked_to_end_s = 0.0
+        self._adopting_until_s = 0.0
 
     # -- the warden ----------------------------------------------------------------------------------------------
 
@@ -157,6 +160,8 @@ class Zygotes:
         log.error("warden.died", pid=self._warden.pid, detail="the parent of all zygotes; everything is started anew")
         self._warden.signal(signal.SIGKILL)
         self._warden.close()
+        self._warden = None
+        self._adopting_until_s = time.monotonic() + ADOPTING_S
         for zygote in list(self._zygotes.values()):
             if zygote.process is None:
                 self._end(zygote.generation, "its parent ended before it was forked")
@@ -303,6 +308,8 @@ class Zygotes:
         for zygote in list(self._zygotes.values()):
             if zygote.process is not None and zygote.process.fileno() is None and zygote.process.ended:
                 self._on_end(zygote)
+        if now_s < self._adopting_until_s:
+            self.end_adopted()
         self.reap()
 
     def reap(self) -> None:
@@ -314,9 +321,10 @@ class Zygotes:
             pass
 
     def end_adopted(self) -> None:
-        """Kills what a dead warden has left to us. Before the next warden is forked."""
+        """Kills what a dead warden has left to us: every child of ours but the next warden."""
         for pid in children_of(os.getpid()):
-            kill(pid)
+            if self._warden is None or pid != self._warden.pid:
+                kill(pid)
 
     @property
     def empty(self) -> bool:
@@ -340,9 +348,7 @@ class Zygotes:
 
     def all_ended(self) -> bool:
         """Nothing is left of the server but ourselves. A warden that stands still is ended, and what it leaves, too."""
-        if self._warden is None:
-            return True
-        if self._warden.ended:
+        if self._warden is None or self._warden.ended:
             self.reap()
             self.end_adopted()  # there is nobody, unless the warden was killed
             return not children_of(os.getpid())
