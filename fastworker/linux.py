@@ -100,6 +100,18 @@ def open_pipes() -> dict[int, list[int]]:
     return found
 
 
+def keep_streams_taken() -> None:
+    """The numbers 0, 1 and 2 lead nowhere where they are closed: else the next descriptor would be given one of them.
+
+    Whatever is written to stdout or stderr would go into a control socket, or a client's connection.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+
+
 def soft_descriptor_limit() -> int:
     """How many files this process may have open now; programs that it starts inherit that."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

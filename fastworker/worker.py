@@ -166,6 +166,7 @@ class Worker:
             AppLoadError: the import has left no room for the descriptors of connections.
         """
         self._check_limit()
+        linux.keep_streams_taken()
         self._pictures.sit()
         self._service.listen(self._on_broken_import)
         self._slow_loop.listen()

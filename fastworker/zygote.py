@@ -77,6 +77,7 @@ def main(
             control.send(AppFailed(error.exit_code, cause_of(error)))
             exits.end_in_order(END_S)
             os._exit(error.exit_code)
+        linux.keep_streams_taken()
         _warn_of_threads()
         # Whatever the import has blocked: without these no deadline, no picture, and no news of a worker's end.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)

@@ -241,4 +241,4 @@ def test_deadline_inside_an_import_costs_the_worker_and_no_later_call(serve: Ser
         first = host.invoke("late")
         assert (first.status, host.invoke("late").value) == (200, first.value)
     assert first.value not in before
-    assert any("import.broken" in line and "registering" in line for line in server.stdout)
+    assert any("import.broken" in line and "registering" in line for line in server.stderr)

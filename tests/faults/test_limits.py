@@ -58,7 +58,7 @@ def test_exhausted_descriptors_pause_accepting_and_recover(serve: Serve) -> None
     connections = [server.connect() for _ in range(60)]
     for connection in connections:
         connection.send(request_bytes("/echo", envelope({"a": 1})))
-    wait_for(lambda: any("accept.paused" in line for line in server.stdout), "the pause")
+    wait_for(lambda: any("accept.paused" in line for line in server.stderr), "the pause")
     served = [connection for connection in connections if connection.wait_readable(0.05)]
     assert 20 < len(served) < 60
     for connection in served:
@@ -68,7 +68,7 @@ def test_exhausted_descriptors_pause_accepting_and_recover(serve: Serve) -> None
         assert connection.receive().status == 200
         connection.close()
     assert still_serves(server)
-    assert sum("accept.paused" in line for line in server.stdout) < 5
+    assert sum("accept.paused" in line for line in server.stderr) < 5
 
 
 def test_slow_clients_by_the_hundred_hold_nobody_back(serve: Serve) -> None:
@@ -173,7 +173,7 @@ def test_suspended_machine_kills_nobody(serve: Serve) -> None:
         assert host.receive().status in (200, 504)
         assert host.invoke("pid").status == 200
     assert server.workers() == workers
-    assert any("supervisor.paused" in line for line in server.stdout)
+    assert any("supervisor.paused" in line for line in server.stderr)
 
 
 def app_of(folder: Path, imports: str) -> None:
@@ -197,7 +197,7 @@ def test_import_that_starts_threads_is_warned_of(tmp_path: Path) -> None:
     app_of(tmp_path, "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='poller').start()")
     with Server(cwd=tmp_path, app="function_app.py", workers=1) as server:
         server.wait_ready()
-        line = next(line for line in server.stdout if "app.threads" in line)
+        line = next(line for line in server.stderr if "app.threads" in line)
         assert "poller" in line
         assert "on_worker_start" in line
         assert "FASTWORKER_PRELOAD=0" in line
