@@ -34,7 +34,7 @@ from fastworker.inherited import Inherited
 from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log, write_traceback
 from fastworker.picture import PICTURE_SIGNAL
-from fastworker.processes import end_group, open_pidfd
+from fastworker.processes import children_of, end_group, is_tracker, kill, open_pidfd
 from fastworker.settings import Settings
 from fastworker.slow_loop import LOOP_SIGNAL
 
@@ -75,8 +75,7 @@ def main(
             )
         except FastworkerError as error:
             control.send(AppFailed(error.exit_code, cause_of(error)))
-            exits.end_in_order(END_S)
-            os._exit(error.exit_code)
+            _end(error.exit_code)
         linux.keep_streams_taken()
         _warn_of_threads()
         # Whatever the import has blocked: without these no deadline, no picture, and no news of a worker's end.
@@ -145,8 +144,7 @@ class _Forks:
             except BlockingIOError:
                 return
             except EOFError:
-                exits.end_in_order(END_S)
-                os._exit(0)
+                _end(0)
             except StrayMessage:
                 os._exit(1)
             assert isinstance(message, ForkWorker)
@@ -198,6 +196,15 @@ class _Forks:
             limits_ns.append(board.drain_ns + int(self._settings.drain * 1e9))
         Seat(board, slot, os.getpid()).inline(min(limits_ns))  # user code runs: it does not stand still
         exits.end_in_order(max(0.0, (min(limits_ns) - now_ns) / 1e9 - MARGIN_S))
+
+
+def _end(code: int) -> NoReturn:
+    """The zygote's own end: in order, and with what the import has started, in a session of its own or not."""
+    exits.end_in_order(END_S)
+    for pid in children_of(os.getpid()):
+        if not is_tracker(pid):
+            kill(pid)
+    os._exit(code)
 
 
 def _warn_of_threads() -> None:

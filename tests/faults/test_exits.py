@@ -16,7 +16,7 @@ SHM = Path("/dev/shm")
 
 APP = """
 import atexit, concurrent.futures, gzip, logging, logging.handlers, multiprocessing, os, signal, sys, tempfile
-import threading, time
+import subprocess, threading, time
 from multiprocessing import shared_memory
 from pathlib import Path
 import fastworker as fw
@@ -32,6 +32,8 @@ def note(name, text):
 manager = multiprocessing.Manager()
 shared = manager.dict()
 note("manager", str(manager._process.pid))
+daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
+note("daemon", str(daemon.pid))
 if len(list(here.glob("manager.*"))) == 2:  # then its tracker is that of all its workers
     block = shared_memory.SharedMemory(create=True, size=4096)
     note("imported_block", block.name)
@@ -126,15 +128,16 @@ def test_recycling_reload_and_drain_are_ends_in_order(serve: Serve, tmp_path: Pa
     wait_for(lambda: not alive(first), "the end of the first worker")
     assert_ended_in_order(tmp_path, first)
     assert left_in_shm(tmp_path, "semaphore", "block") == []
-    (manager,) = map(int, noted(tmp_path, "manager"))
+    (manager,), (daemon,) = map(int, noted(tmp_path, "manager")), map(int, noted(tmp_path, "daemon"))
     assert alive(manager)
+    assert alive(daemon)
 
     second = wait_for(lambda: (pid := use()) != first and pid, "the second worker")
     server.signal(signal.SIGHUP)
     wait_for(lambda: not alive(second), "the end of the second worker")
     assert_ended_in_order(tmp_path, second)
     assert left_in_shm(tmp_path, "semaphore", "block") == []
-    wait_for(lambda: not alive(manager), "the end of the first generation's manager")
+    wait_for(lambda: not alive(manager) and not alive(daemon), "the end of what the first import has started")
     wait_for(lambda: len(noted(tmp_path, "manager")) == 2, "the second generation")
 
     third = use()
