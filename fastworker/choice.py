@@ -20,6 +20,8 @@ READINESS: Final = (b"GET", b"HEAD")
 # The proxying host adds each of these to a client's request, and none to an envelope (protocol 3.2).
 PROXIED: Final = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-ms-invocation-id"})
 OWN_AGENT: Final = b"Azure-Functions-Host/"
+# What decides the mode where `--http-mode` does.
+OVERRIDDEN: Final = "--http-mode"
 # Methods for which routes without parameters are looked up once and for all.
 USUAL: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 LONGEST_TELLING: Final = max(map(len, PROXIED))
@@ -54,6 +56,8 @@ class Choice(Generic[T]):
         self._trusts_nobody = conditions.under_host
         self._core_tools = conditions.core_tools
         self.forwards = host.http_shape != "envelope"
+        # Unless a flag says so, and host.json perhaps something else: what a client sends may come then.
+        self._is_enveloped = not self.forwards and host.http_shape_key != OVERRIDDEN
         self._by_name = self.forwards and host.forwards_by_name
         self._envelopes = {b"/" + name.encode(): target for name, target in targets.items()}
         plain = [route for route in routes if route.is_plain] if self.forwards else []
@@ -72,7 +76,7 @@ class Choice(Generic[T]):
         """What a request asks for."""
         target = request.target
         named = self._envelopes.get(target)
-        if not self.forwards:  # the host sends nothing but envelopes: a client chooses neither path nor method
+        if self._is_enveloped:  # the host sends nothing else: a client chooses neither path nor method
             return (self._nothing if named is None else named), None
         if named is not None and self.is_envelope(request.method, target, request.headers):
             return named, None
@@ -81,6 +85,8 @@ class Choice(Generic[T]):
     def plain(self, method: bytes, target: bytes, *, is_hosts_own: bool = False) -> tuple[T, Params | None]:
         """The same for one that is no envelope. What the host asks for itself has no invocation id."""
         path = target.partition(b"?")[0]
+        if not self.forwards:
+            return self._nothing, None
         known = self._known.get((method, path))
         if known is not None:
             return known
@@ -97,11 +103,11 @@ class Choice(Generic[T]):
 
     def is_envelope(self, method: bytes, target: bytes, headers: Headers) -> bool:
         """Whether a request is the host's envelope for one of the functions; see the table in docs/security.md."""
-        if target not in self._envelopes or not self.forwards:
+        if target not in self._envelopes or self._is_enveloped:
             return target in self._envelopes
         is_plain = target in self._plain_names
         if method != b"POST":
-            return False
+            return not self.forwards  # refused by its method
         framed = agent = False
         for spelt, value in headers:
             name = spelt.lower() if len(spelt) <= LONGEST_TELLING else b""

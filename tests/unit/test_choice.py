@@ -231,6 +231,17 @@ def test_the_hosts_own_question_is_no_clients():
     assert choice.of(Request(b"GET", b"/", [], b"", True, ID, None)) == ("all", {"r": None})
 
 
+def test_a_mode_that_a_flag_sets_trusts_no_path():
+    """host.json may say otherwise, and the host goes by that: a client's POST to a function's name is no envelope."""
+    mode = Mode("envelope", "--http-mode", route_prefix="")
+    choice = choice_of(mode, [route("all", "{*r}")], "work")
+    forged = Request(b"POST", b"/work", [(b"Content-Length", b"2"), (b"Content-Type", b"x")], b"{}", True, ID, None)
+    assert choice.of(forged) == (None, None)
+    assert choice.of(ForwardingHost(mode, []).envelope("work")) == ("work", None)
+    assert choice.of(Request(b"GET", b"/work", [], b"", True, ID, None)) == ("work", None)  # 405
+    assert choice.of(Request(b"GET", b"/x", [], b"", True, ID, None)) == (None, None)
+
+
 def test_a_redirection_that_the_host_follows_reaches_nothing_stronger():
     """Under httpWorker the host follows a handler's redirections to any name: POSTs keep their body by 307."""
     routes = [route("open", "x"), route("mine", "y", "function"), route("both", "z", "admin", is_plain=False)]
