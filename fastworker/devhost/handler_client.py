@@ -96,6 +96,8 @@ class HandlerResponse:
             else:
                 while piece := await reader.read(PIECE):
                     yield piece
+                if self.status == 101:  # it waited for bytes that are no answer, until functionTimeout at the latest
+                    raise HandlerError("the handler switched protocols, which the host does not support")
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             raise HandlerError(f"the response broke off: {error or type(error).__name__}") from None
         self.is_whole = True

@@ -198,6 +198,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHost, R
         (OK + b"more than it said", False, 200),
         (OK, False, 200),
         (OK[:-3], True, 500),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", True, 500),
         (b"", True, 500),
         (b"garbage\r\n\r\n", True, 500),
         (OK.replace(b"\r\n\r\n", b"\r\nnonsense\r\n\r\n"), True, 500),
@@ -262,4 +263,6 @@ def test_a_forwarded_request_without_a_body_is_sent_four_times(tmp_path: Path) -
         assert len(set(handler.requests)) == 1
         assert host.call("POST", "/api/f", b"x").status == 500
         assert len(handler.requests) == 5
+        handler.answer = lambda _: (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", True)
+        assert host.call("GET", "/api/f").status == 500  # D-462: it hangs for as long as the connection is there
     handler.close()
