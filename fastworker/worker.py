@@ -95,6 +95,9 @@ def main(
             host_settings=settings.host_settings,
             mixed_auth=settings.on_mixed_auth,
         )
+        if app is None and slot == 0:  # of all that import the app by themselves one tells
+            for line in loaded.warnings:
+                log.warning("app.warning", detail=line)
         worker = Worker(slot, control, inherited, settings, loaded)
         worker.start()
     except FastworkerError as error:

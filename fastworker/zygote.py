@@ -77,6 +77,8 @@ def main(
             control.send(AppFailed(error.exit_code, cause_of(error)))
             _end(error.exit_code)
         linux.keep_streams_taken()
+        for line in app.warnings:
+            log.warning("app.warning", detail=line)
         _warn_of_threads()
         # Whatever the import has blocked: without these no deadline, no picture, and no news of a worker's end.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)

@@ -59,7 +59,15 @@ def read_app(root: Path, environ: Mapping[str, str], max_poll_s: float | None = 
 class RunningApp:
     """`stopped` holds the reason once the host has given up."""
 
-    def __init__(self, files: AppFiles, console: Console, base_url: str, on_stop: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        files: AppFiles,
+        console: Console,
+        base_url: str,
+        on_stop: Callable[[str], None],
+        *,
+        asks_for_keys: bool = False,
+    ) -> None:
         self.root = files.root
         self.settings = files.settings
         self.host = files.host
@@ -78,7 +86,12 @@ class RunningApp:
         self.accounts = Accounts(self.settings, state, self.host.queues.encoding)
         self._state = TriggerState(state / "triggers.db")
         self.handler = HandlerProcess(
-            self.host, self.root, _environ(self.settings), self.host.port or free_port(), console, self._give_up
+            self.host,
+            self.root,
+            _environ(self.settings, asks_for_keys),
+            self.host.port or free_port(),
+            console,
+            self._give_up,
         )
         writer = OutputWriter(self.accounts, self._notify)
         self.invoker = Invoker(self.host, self.handler, self.accounts, writer, console, _circumstances(self.settings))
@@ -226,13 +239,18 @@ def _circumstances(settings: AppSettings) -> Circumstances:
     )
 
 
-def _environ(settings: AppSettings) -> dict[str, str]:
-    """The handler's environment; commands installed beside this one are found, after everything in PATH."""
+def _environ(settings: AppSettings, asks_for_keys: bool) -> dict[str, str]:
+    """The handler's environment; commands installed beside this one are found, after everything in PATH.
+
+    Where nobody is asked for a key, none can be walked around: a fastworker app with several auth levels is told so in
+    its log, and runs.
+    """
     beside = str(Path(sys.executable).parent)
     path = settings.values.get("PATH", os.defpath)
     if beside not in path.split(os.pathsep):
         path = f"{path}{os.pathsep}{beside}"
-    return {**settings.values, "PATH": path}
+    own = {} if asks_for_keys else {"FASTWORKER_MIXED_AUTH": "allow"}
+    return {**own, **settings.values, "PATH": path}
 
 
 def free_port() -> int:

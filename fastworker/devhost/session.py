@@ -133,7 +133,7 @@ class Session:
         if first:
             how = ", reloading on changes" if options.reload else ""
             self._console.good(f"local Functions host on {base_url}{how}; Ctrl-C ends")
-        app = RunningApp(read, self._console, base_url, self._handler_gave_up)
+        app = RunningApp(read, self._console, base_url, self._handler_gave_up, asks_for_keys=options.auth)
         if read.host.port is not None:  # both would need it: requests wait in between
             front.show(None)
             await self._stop_app()

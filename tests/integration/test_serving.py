@@ -325,3 +325,21 @@ def test_handler_that_calls_sys_exit_costs_one_500(serve: Serve) -> None:
         before = host.invoke("pid").value
         assert host.invoke("sys_exit", 0).status == 500
         assert host.invoke("pid").value == before
+
+
+@pytest.mark.parametrize("preload", [1, 0])
+def test_what_is_worth_a_warning_in_an_app_stands_in_the_log_once(serve: Serve, tmp_path: Path, preload: int) -> None:
+    """With two workers, whether the app is imported once or in each of them."""
+    (tmp_path / "function_app.py").write_text(
+        "import fastworker as fw\napp = fw.App()\n"
+        "@app.route('p/{x}', auth_level='anonymous')\ndef first(req: fw.Request, x: str) -> str: return x\n"
+        "@app.route('p/secret', auth_level='admin')\ndef second(req: fw.Request) -> str: return 's'\n"
+    )
+    handler = {"description": {"defaultExecutablePath": "x"}, "enableForwardingHttpRequest": True}
+    (tmp_path / "host.json").write_text(json.dumps({"version": "2.0", "customHandler": handler}))
+    server = serve(cwd=tmp_path, app="function_app.py", workers=2, preload=preload, mixed_auth="allow").wait_ready()
+    wait_for(lambda: [line for line in server.stderr + server.stdout if "app.warning" in line], "the warning")
+    server.stop()
+    told = [line for line in server.stderr + server.stdout if "app.warning" in line]
+    assert any("could be run without its key" in line for line in told)
+    assert len(told) == len(set(told)), told
