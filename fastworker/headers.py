@@ -1,19 +1,20 @@
 """Header fields of a Response: read from what a handler gave, checked, for both shapes of an answer.
 
 Used by outputs.py (envelopes) and plain.py (plain HTTP).
-Rule: pure. A name or value that could end its line early is refused, whoever wrote it: header injection.
+Rule: pure. A name or value that could end its line early, or that the host cannot send, is refused.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from fastworker.header_rules import cookie_problem, name_problem, value_problem
 from fastworker.jsontext import UnencodableError
 from fastworker.messages import Response
 
-NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Everything but visible characters, space and tab (RFC 9110, 5.5).
-FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# They frame the message, or belong to one connection: the server's own business, and the host's.
+FRAMING: Final = frozenset(
+    {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 
 
 def header_pairs(response: Response) -> list[tuple[str, Any]]:
@@ -35,7 +36,13 @@ def cookie_lines(response: Response) -> list[str]:
         return []
     if isinstance(cookies, str):
         return [cookies]
-    return [f"{name}={value}" for name, value in cookies.items()] if isinstance(cookies, Mapping) else list(cookies)
+    if not isinstance(cookies, Mapping):
+        return list(cookies)
+    for name, value in cookies.items():
+        problem = cookie_problem(name, value)
+        if problem is not None:
+            raise UnencodableError(f"the response's cookies: {problem}")
+    return [f"{name}={value}" for name, value in cookies.items()]
 
 
 def given_content_type(response: Response) -> str | None:
@@ -47,28 +54,22 @@ def given_content_type(response: Response) -> str | None:
 
 def header_name(name: Any, place: str) -> str:
     """`name`, if it can be one. Raises UnencodableError."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UnencodableError(f"{place}: {name!r} cannot be the name of a header")
-    return name
+    problem = name_problem(name)
+    if problem is not None:
+        raise UnencodableError(f"{place}: {problem}")
+    return str(name)
 
 
 def header_text(value: Any, place: str) -> str:
     """`value` as text, if that can stand in a header. Raises UnencodableError."""
-    text = value if isinstance(value, str) else str(value)
-    if value is None or FORBIDDEN.search(text):
-        raise UnencodableError(f"{place}: {value!r} cannot be a header's value")
-    return text
+    problem = value_problem(value)
+    if problem is not None:
+        raise UnencodableError(f"{place}: {problem}")
+    return value if isinstance(value, str) else str(value)
 
 
 def header_bytes(values: Iterable[tuple[Any, Any]], place: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Names and values as they stand on the wire. Raises UnencodableError, also for text beyond Latin-1."""
-    lines = []
-    for name, value in values:
-        text = header_text(value, f"{place}.{name}")
-        try:
-            lines.append((header_name(name, place).encode(), text.encode("latin-1")))
-        except UnicodeEncodeError:
-            raise UnencodableError(
-                f"{place}.{name}: {text!r} has characters that no header can carry; percent-encode it"
-            ) from None
-    return tuple(lines)
+    """Names and values as they stand on the wire. Raises UnencodableError."""
+    return tuple(
+        (header_name(name, place).encode(), header_text(value, f"{place}.{name}").encode()) for name, value in values
+    )

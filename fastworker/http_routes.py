@@ -45,6 +45,8 @@ def http_routes(functions: Mapping[str, Function], root: Path, host: HostConfig)
         declared = _route(function.name, function.bindings, needs=needs)
         route = declared if written is None else _route(function.name, written, needs=needs)
         warnings += _difference(function, route, declared)
+        if written is not None:
+            warnings += _lost_outputs(function, written, root / function.name / "function.json")
         if route is not None:
             found.append(route)
     found += _without_handler(functions, root)
@@ -113,6 +115,18 @@ def _difference(function: Function, route: HttpRoute | None, declared: HttpRoute
     if _methods(route) != _methods(declared):
         said.append(f"methods {route.methods}, the decorator {declared.methods}")
     return [f"{route.where}: function {function.name!r}: the host reads {one}: run fastworker sync" for one in said]
+
+
+def _lost_outputs(function: Function, written: Iterable[Binding], path: Path) -> list[str]:
+    """Outputs that the decorators name and the host's function.json does not: what is set there goes nowhere."""
+    theirs = {binding.name for binding in written if not binding.is_trigger and binding.direction != "in"}
+    ours = [b for b in function.bindings if not b.is_trigger and b.direction != "in" and b.name not in theirs]
+    there = ", ".join(repr(name) for name in sorted(theirs)) or "none"
+    return [
+        f"{path}: function {function.name!r}: the host reads no output {b.name!r} (there are: {there}), so that "
+        f"{'every client gets an empty 204' if b.is_http_output else 'what is set there is lost'}: run fastworker sync"
+        for b in ours
+    ]
 
 
 def _methods(route: HttpRoute) -> set[str] | None:

@@ -8,9 +8,9 @@ Rule: pure; every field of a Request is decoded when it is asked for.
 import binascii
 import builtins
 import mimetypes
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -26,6 +26,7 @@ from fastworker.envelope import (
 )
 from fastworker.errors import RequestError
 from fastworker.forms import Form, read_form
+from fastworker.header_rules import checked_content_type, checked_cookies, checked_headers, checked_status
 
 if TYPE_CHECKING:
     import typing_extensions
@@ -185,8 +186,8 @@ class Request(Generic[T]):
 
     @property
     def method(self) -> str:
-        """Upper case."""
-        return self._data.Method
+        """Upper case, whatever the client has sent."""
+        return self._data.Method.upper()
 
     @property
     def url(self) -> str:
@@ -361,11 +362,20 @@ class Response:
     `body` is text, bytes, None, a Path (the file's content), an iterator or async iterator whose items are sent as
     they are made (streams.py has the forms), or anything else that JSON can hold. `headers` is a mapping or pairs;
     `cookies` a mapping of values or whole `Set-Cookie` lines. Headers that frame the message (`Content-Length`,
-    `Transfer-Encoding`, `Connection`) are the server's own and are left out. Raises ValueError for a status that is
-    no final HTTP status.
+    `Transfer-Encoding`, `Connection`) are the server's own and are left out.
+
+    Each is checked whenever it is set, and headers and cookies again when they are sent. Raises ValueError for a
+    status that is none from 200 to 999, for a header's value with anything but tab and U+0020 to U+007E (the host
+    sends no other), and for a cookie's value with a separator.
     """
 
     __slots__ = ("body", "content_type", "cookies", "headers", "status_code")
+
+    body: Any
+    status_code: int
+    headers: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    content_type: str | None
+    cookies: Mapping[str, Any] | Iterable[str] | None
 
     # True of a foreign framework's response (adapters/), which knows its own form in plain HTTP.
     is_exact = False
@@ -379,13 +389,17 @@ class Response:
         content_type: str | None = None,
         cookies: Mapping[str, str] | Iterable[str] | None = None,
     ) -> None:
-        if not 200 <= status_code <= 599:
-            raise ValueError(f"status_code is from 200 to 599, not {status_code}")
-        self.body = body
-        self.status_code = int(status_code)
-        self.headers = headers
-        self.content_type = content_type
-        self.cookies = cookies
+        _put_body(self, body)
+        _put_status(
+            self, status_code if type(status_code) is int and 200 <= status_code <= 999 else checked_status(status_code)
+        )
+        _put_headers(self, None if headers is None else checked_headers(headers))
+        _put_content_type(self, None if content_type is None else checked_content_type(content_type))
+        _put_cookies(self, None if cookies is None else checked_cookies(cookies))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = _CHECKS.get(name)
+        object.__setattr__(self, name, value if check is None else check(value))
 
     @staticmethod
     def file(path: str | Path, *, content_type: str | None = None, download_as: str | None = None) -> "Response":
@@ -408,3 +422,17 @@ class Response:
         if not 300 <= status_code <= 399:
             raise ValueError(f"a redirection has a status from 300 to 399, not {status_code}")
         return Response(status_code=status_code, headers={"Location": quote(url, safe="%/:?#[]@!$&'()*+,;=~")})
+
+
+_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    "status_code": checked_status,
+    "headers": checked_headers,
+    "content_type": checked_content_type,
+    "cookies": checked_cookies,
+}
+# The constructor has checked: the slots themselves, without the way through __setattr__.
+_put_body: Final = Response.__dict__["body"].__set__
+_put_status: Final = Response.__dict__["status_code"].__set__
+_put_headers: Final = Response.__dict__["headers"].__set__
+_put_content_type: Final = Response.__dict__["content_type"].__set__
+_put_cookies: Final = Response.__dict__["cookies"].__set__

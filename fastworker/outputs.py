@@ -7,6 +7,7 @@ survives all this, and what has no such form is refused with the way out, rather
 """
 
 import binascii
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,8 @@ import orjson
 
 from fastworker.answer import PROBLEM
 from fastworker.bindings import RETURN, Binding
-from fastworker.headers import cookie_lines, given_content_type, header_name, header_pairs, header_text
+from fastworker.dates import looks_like_date
+from fastworker.headers import FRAMING, cookie_lines, given_content_type, header_name, header_pairs, header_text
 from fastworker.jsontext import BUFFERS, UnencodableError, encode_json, to_bytes
 from fastworker.messages import Response
 from fastworker.streams import END, JSON, EventItems, EventStream, Items, is_stream
@@ -33,6 +35,8 @@ COMMON: Final = frozenset({str, bytes, dict, list})
 
 # An output that writes nothing; told from None, which is a JSON value.
 NOTHING: Final = object()
+
+CHARSET: Final = re.compile(r'(;\s*charset\s*=\s*"?)([^";\s]*)', re.IGNORECASE)
 
 RAW_HTTP: Final = "set customHandler.enableForwardingHttpRequest in host.json (for a function with http bindings only)"
 
@@ -158,6 +162,8 @@ def _objects(place: str, type_name: str) -> Encoder:
             return orjson.Fragment(orjson.dumps(orjson.loads(data)))
         except orjson.JSONDecodeError as exc:
             raise UnencodableError(f"{place}: the text is no JSON: {exc}") from None
+        except TypeError as exc:  # nested deeper than the host reads, too
+            raise UnencodableError(f"{place}: the text cannot go to the host as JSON: {exc}") from None
 
     return encode
 
@@ -231,8 +237,10 @@ def _http_body(response: Response, place: str, *, may_be_bytes: bool = False) ->
         data = bytes(body)
         if may_be_bytes:
             return data, content_type
+        # The host writes text anew, in the encoding that the content type names.
+        encoding = _encoding(content_type or given_content_type(response), place)
         try:
-            body = data.decode()
+            body = data.decode(encoding)
         except UnicodeDecodeError:
             return data, content_type
     elif not isinstance(body, str):
@@ -261,20 +269,41 @@ def _http_headers(response: Response, content_type: str | None, place: str) -> d
     headers: dict[str, str] = {}
     names: dict[str, str] = {}
     for name, value in header_pairs(response):
-        first = names.setdefault(header_name(name, f"{place}.headers").lower(), name)
+        lower = header_name(name, f"{place}.headers").lower()
+        if lower in FRAMING:  # the host would send them as they are, and break the client's connection
+            continue
+        first = names.setdefault(lower, name)
         text = _undated_header(value, f"{place}.headers.{name}")
-        if first in headers and name.lower() == "set-cookie":
+        if first in headers and lower == "set-cookie":
             raise _one_cookie(place)
         headers[first] = f"{headers[first]}, {text}" if first in headers else text
     if content_type is not None:
         name = names.get("content-type", "content-type")
         headers[name] = _undated_header(content_type, f"{place}.content_type")
+    if content_type is not None or "content-type" in names:
+        _encoding(headers[names.get("content-type", "content-type")], f"{place}.content_type")
     lines = cookie_lines(response)
     if lines:
         if len(lines) > 1 or "set-cookie" in names:
             raise _one_cookie(place)
         headers["Set-Cookie"] = _undated_header(lines[0], f"{place}.cookies")
     return headers
+
+
+def _encoding(content_type: str | None, place: str) -> str:
+    """In which the host writes a body of text: UTF-8, or UTF-16. Raises UnencodableError for other charsets."""
+    found = None if content_type is None or "=" not in content_type else CHARSET.search(content_type)
+    if found is None:
+        return "utf-8"
+    named = found[2].lower()
+    if named == "utf-16":
+        return "utf-16-le"
+    if named != "utf-8":
+        raise UnencodableError(
+            f"{place}: the host would replace the charset {named!r} by utf-8, in which it sends text; leave it out, or "
+            f"{RAW_HTTP}"
+        )
+    return named
 
 
 def _one_cookie(place: str) -> UnencodableError:
@@ -293,12 +322,3 @@ def _undated_header(value: Any, place: str) -> str:
 def base64_fragment(data: bytes) -> orjson.Fragment:
     """A JSON string with the base64 of `data`, which the host decodes again; it needs no escaping."""
     return orjson.Fragment(b'"%b"' % binascii.b2a_base64(data, newline=False))
-
-
-def looks_like_date(text: str) -> bool:
-    """Whether the host's JSON reader takes a string for a date (trap 26): ISO 8601, or the old `/Date(...)/`."""
-    if not 19 <= len(text) <= 40:
-        return text.startswith("/Date(") and text.endswith(")/")
-    return (text[10] == "T" and text[4] == text[7] == "-" and text[0].isdigit()) or (
-        text.startswith("/Date(") and text.endswith(")/")
-    )

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from fastworker.answer import JSON, Answer
-from fastworker.headers import cookie_lines, given_content_type, header_bytes, header_pairs
+from fastworker.headers import FRAMING, cookie_lines, given_content_type, header_bytes, header_pairs
 from fastworker.http1 import Request as HttpRequest
 from fastworker.jsontext import BUFFERS, encode_json, to_bytes
 from fastworker.messages import BodyStream, Headers, HttpData, Request, Response, Values, WholeBody
@@ -23,11 +23,8 @@ from fastworker.streams import BYTES, TEXT, EventItems, EventStream, Items, is_s
 
 T = TypeVar("T")
 
-# They frame the message, or belong to this connection, the server's own business; the content type has its own place.
-FRAMING: Final = frozenset(
-    {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
-    | {"content-type"}
-)
+# The content type has its own place.
+LEFT_OUT: Final = FRAMING | {"content-type"}
 # Statuses whose answer has no body by definition.
 BODILESS: Final = frozenset({204, 205, 304})
 # Content types, beside text/*, whose body is text for a handler that asks for no type.
@@ -55,8 +52,8 @@ class PlainRequest(Request[T]):
 
     @property
     def method(self) -> str:
-        """Upper case."""
-        return self._http.method.decode("ascii")
+        """Upper case, whatever the client has sent."""
+        return self._http.method.decode("ascii").upper()
 
     @property
     def url(self) -> str:
@@ -195,7 +192,7 @@ def plain_answer(response: Response) -> Answer | Streaming | FileBody:
     if response.is_exact:
         return response.in_plain_http()  # type: ignore[attr-defined, no-any-return]
     status, body = response.status_code, response.body
-    pairs = [pair for pair in header_pairs(response) if str(pair[0]).lower() not in FRAMING]
+    pairs = [pair for pair in header_pairs(response) if str(pair[0]).lower() not in LEFT_OUT]
     pairs += [("Set-Cookie", line) for line in cookie_lines(response)]
     headers = header_bytes(pairs, "the response's headers")
     given = given_content_type(response)

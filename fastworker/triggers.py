@@ -11,11 +11,9 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 import msgspec
 
 from fastworker.envelope import Metadata, wrong
+from fastworker.errors import RequestError
 
 T = TypeVar("T")
-
-# .NET's default for "never": the `Last` of a timer's first run.
-NEVER: Final = datetime.datetime(1, 1, 1)
 
 
 class Message(Generic[T]):
@@ -49,8 +47,18 @@ class Message(Generic[T]):
 
 
 def _member(key: str, type: Any, doc: str) -> Any:  # noqa: A002
-    """A property that reads one metadata member, None if the host did not send it."""
-    return property(lambda message: message.metadata.get_as(key, type), doc=doc)
+    """A property that reads one metadata member: None if the host did not send it, or if it is something else.
+
+    A message's own member of that name stands in the place of the queue's (protocol 2.3), and is no reason to fail.
+    """
+
+    def read(message: Message[Any]) -> Any:
+        try:
+            return message.metadata.get_as(key, type)
+        except RequestError:
+            return None
+
+    return property(read, doc=doc)
 
 
 class QueueMessage(Message[T]):
@@ -135,11 +143,18 @@ class Blob(Message[T]):
 
 
 class ScheduleStatus(msgspec.Struct, frozen=True, rename="pascal"):
-    """When a timer fired and fires again."""
+    """When a timer fired and fires again; None for never, as `last` is at a timer's first run."""
 
-    last: datetime.datetime = NEVER
-    next: datetime.datetime = NEVER
-    last_updated: datetime.datetime = NEVER
+    last: datetime.datetime | None = None
+    next: datetime.datetime | None = None
+    last_updated: datetime.datetime | None = None
+
+    def __post_init__(self) -> None:
+        # .NET's "never" is the beginning of the year 1, in whatever zone the host has.
+        for name in ("last", "next", "last_updated"):
+            moment = getattr(self, name)
+            if moment is not None and moment.year == 1:
+                msgspec.structs.force_setattr(self, name, None)
 
 
 class TimerRequest(

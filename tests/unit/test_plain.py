@@ -272,8 +272,13 @@ def test_several_cookies_are_several_lines():
 @pytest.mark.parametrize("body", ["x", {"a": 1}, None, iter([1]), Path("x")])
 def test_what_would_end_its_line_is_refused(options, body):
     """Header injection, in names, values, cookies and content types, for every kind of body."""
-    with pytest.raises(UnencodableError):
-        plain_answer(Response(body, **options))
+    with pytest.raises(ValueError, match="cannot be"):
+        Response(body, **options)
+    response = Response(body)
+    for name, value in options.items():  # what has changed behind the response's back
+        object.__setattr__(response, name, value)
+    with pytest.raises(UnencodableError, match="cannot be"):
+        plain_answer(response)
 
 
 def test_a_value_that_no_json_can_hold_is_named():
