@@ -9,6 +9,7 @@ import contextvars
 import logging
 import sys
 import threading
+import types
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -25,7 +26,22 @@ def log_into_invocations_directly() -> None:
     (`basicConfig(force=True)`, `dictConfig`), the invocation gets what these make of the record.
     """
     logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign]
-    logging.Logger._log = _log  # type: ignore[method-assign]
+    logging.Logger._log = _as_loggings_own(_log)  # type: ignore[method-assign]
+
+
+def _as_loggings_own(function: Any) -> Any:
+    """The function as if it stood in logging's module.
+
+    Whoever looks for the caller of a logger (`findCaller`, or structlog's in its place) passes over frames of that
+    module, and over no others.
+    """
+    source: Any = logging.addLevelName.__code__.co_filename
+    code = function.__code__.replace(co_filename=source)
+    own = types.FunctionType(
+        code, {**globals(), "__name__": logging.__name__}, function.__name__, function.__defaults__
+    )
+    own.__kwdefaults__ = function.__kwdefaults__
+    return own
 
 
 _original_log: Final = logging.Logger._log
@@ -58,8 +74,7 @@ def _log(
             return
         except Exception:  # user code: the long way tells what is wrong with the arguments
             pass
-    # One level more, for this frame stands between logging's own and the caller's.
-    _original_log(self, level, msg, args, exc_info, extra, stack_info, stacklevel + 1)
+    _original_log(self, level, msg, args, exc_info, extra, stack_info, stacklevel)
 
 
 _PLAIN_LOGGERS: Final = frozenset({logging.Logger, logging.RootLogger})

@@ -38,6 +38,9 @@ NOTHING: Final = object()
 
 CHARSET: Final = re.compile(r'(;\s*charset\s*=\s*"?)([^";\s]*)', re.IGNORECASE)
 
+# The host reads 256 levels of an answer, of which two are around an output; orjson writes as many.
+DEEPEST: Final = 254
+
 RAW_HTTP: Final = "set customHandler.enableForwardingHttpRequest in host.json (for a function with http bindings only)"
 
 
@@ -74,7 +77,19 @@ def render_answer(outputs: dict[str, Any], logs: list[str], return_value: Any) -
 
 def _returned_to_trigger(value: Any) -> Any:
     """What a trigger takes back is JSON as it is: the host guesses no base64 there (protocol 4.2)."""
-    return NOTHING if value is None else orjson.Fragment(encode_json(value, "ReturnValue"))
+    return NOTHING if value is None else orjson.Fragment(_shallow(encode_json(value, "ReturnValue"), "ReturnValue"))
+
+
+def _shallow(data: bytes, place: str) -> bytes:
+    """`data`, unless it is nested deeper than the host reads. Raises UnencodableError."""
+    if data.count(b"{") + data.count(b"[") > DEEPEST:
+        try:
+            orjson.dumps(orjson.loads(data))  # whose own limit is the same
+        except (TypeError, ValueError):
+            raise UnencodableError(
+                f"{place}: nested more than {DEEPEST} levels deep, which the host does not read"
+            ) from None
+    return data
 
 
 # ---- queue, Service Bus, Event Hubs and others that take messages ------------------------------------------
@@ -157,7 +172,7 @@ def _objects(place: str, type_name: str) -> Encoder:
                 f"{type(value).__name__}"
             )
         if not isinstance(value, (str, *BUFFERS)):
-            return orjson.Fragment(data)
+            return orjson.Fragment(_shallow(data, place))
         try:
             return orjson.Fragment(orjson.dumps(orjson.loads(data)))
         except orjson.JSONDecodeError as exc:
