@@ -63,6 +63,7 @@ from fastworker.turns import Turns
 # An idle worker hears its control socket this often; nothing there is urgent (the board carries what is).
 IDLE_S = 0.25
 STOP_HOOKS_S = 10.0
+OURS = (SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL)
 # Of the time for a drain, what the stop hooks and the clean-up of cancelled tasks have for themselves.
 RESERVE_S = 1.5
 
@@ -98,6 +99,7 @@ def main(
         if app is None and slot == 0:  # of all that import the app by themselves one tells
             for line in loaded.warnings:
                 log.warning("app.warning", detail=line)
+        linux.keep_streams_taken()
         worker = Worker(slot, control, inherited, settings, loaded)
         worker.start()
     except FastworkerError as error:
@@ -127,7 +129,7 @@ class Worker:
         self._settings = settings
         self._concurrency = settings.concurrency or app.app.concurrency
         self._app = app.app
-        self._thread = LoopThread((SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL))
+        self._thread = LoopThread(OURS)
         self._rest = Rest(self._thread.loop)
         self._seat = Seat(inherited.board, slot, os.getpid())
         self._loop_seat = LoopSeat(inherited.board, slot, os.getpid())
@@ -156,8 +158,7 @@ class Worker:
         self._mail = 0
         self._retiring = False
         self._crowded = False
-        self._leaving = False  # somebody has asked for that; whether the supervisor knows:
-        self._told_leaving = False
+        self._leaving = self._told_leaving = False  # somebody has asked for that; the supervisor knows it
 
     # -- start and end -------------------------------------------------------------------------------------------
 
@@ -169,17 +170,18 @@ class Worker:
             AppLoadError: the import has left no room for the descriptors of connections.
         """
         self._check_limit()
-        linux.keep_streams_taken()
         self._pictures.sit()
         self._service.listen(self._on_broken_import)
         self._slow_loop.listen()
         self._rest.listen()
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        forks.watch(self._shed, (SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL, signal.SIGTERM))
+        forks.watch(self._shed, (*OURS, signal.SIGTERM))
         inherit_invocation_in_threads()
         log_into_invocations_directly()
         for hook in self._app.start_hooks:
             self._run_hook(hook, "on_worker_start")
+        linux.keep_streams_taken()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)  # whatever the import or a hook has blocked
         self._thread.note_hooks()
         self._service.settle_in()
         self._control.send(WorkerReady(os.getpid()))
@@ -315,11 +317,10 @@ class Worker:
     def _resume_one(self) -> None:
         """A request for a `def` function that the loop has read."""
         conversation = next(iter(self._inbox), None)
-        call = None if conversation is None else self._inbox.pop(conversation, None)
-        if conversation is not None and call is not None:
-            timer, conversation.timer = conversation.timer, None
-            if timer is not None:
-                self._thread.call(timer.cancel)
+        if conversation is not None and (call := self._inbox.pop(conversation, None)) is not None:
+            if conversation.timer is not None:
+                self._thread.call(conversation.timer.cancel)
+                conversation.timer = None
             self._exchange.away.discard(conversation)
             self._exchange.resume(conversation, call)
 

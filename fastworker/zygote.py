@@ -35,6 +35,7 @@ from fastworker.interrupt import SOFT_SIGNAL
 from fastworker.logs import log, write_traceback
 from fastworker.picture import PICTURE_SIGNAL
 from fastworker.processes import children_of, end_group, is_tracker, kill, open_pidfd
+from fastworker.rest import WAKE_SIGNAL
 from fastworker.settings import Settings
 from fastworker.slow_loop import LOOP_SIGNAL
 
@@ -45,7 +46,7 @@ END_S = 1.6
 # An end is cut so long before the supervisor would kill: the log then says what took so long.
 MARGIN_S = 0.3
 
-OUR_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, SOFT_SIGNAL, LOOP_SIGNAL, PICTURE_SIGNAL}
+OUR_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL, PICTURE_SIGNAL}
 
 WorkerMain = Callable[[int, ControlSocket, Inherited, Settings, LoadedApp | None, int], int]
 

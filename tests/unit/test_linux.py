@@ -3,6 +3,8 @@
 import os
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -132,3 +134,24 @@ def test_a_descriptor_above_the_limit_leaves_the_limit_as_it_is():
         assert not os.get_inheritable(fd)
     for fd in (file, above, another, below):
         os.close(fd)
+
+
+@pytest.mark.parametrize("closed", [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
+def test_standard_descriptors_that_were_closed_lead_nowhere(closed):
+    """The others stay what they are; what is opened next has another number."""
+    code = f"""
+import os
+from fastworker import linux
+marks = [os.dup(number) for number in range(3)]
+closed = {closed}
+for number in closed:
+    os.close(number)
+linux.keep_streams_taken()
+for number in range(3):
+    expected = os.stat(os.devnull) if number in closed else os.fstat(marks[number])
+    assert os.path.samestat(os.fstat(number), expected), number
+assert os.open(os.devnull, os.O_RDONLY) > 2
+os._exit(5)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, stdin=subprocess.PIPE, capture_output=True)
+    assert done.returncode == 5, done.stderr
