@@ -27,6 +27,7 @@ from fastworker.app import DEFAULT_FILE, load_app
 from fastworker.bindings import to_json
 from fastworker.deadline import deadline_from
 from fastworker.devhost.admin import INVOKE, describe, manual_trigger
+from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.functions import Binding, Function
 from fastworker.devhost.invocations import Outcome, utc_now
 from fastworker.devhost.outputs import OBJECT_TYPES, Written
@@ -150,7 +151,9 @@ def _through_host(host: dict[str, str], name: str, data: str, *, is_envelope: bo
 
 def _in_process(root: Path, name: str, data: str, *, is_envelope: bool) -> dict[str, Any]:
     logs.configure()
-    loaded = load_app(str(root / DEFAULT_FILE), app_root=str(root))
+    for setting, value in read_app_settings(root, os.environ).values.items():
+        os.environ.setdefault(setting, value)  # what the app reads at its import, and what overrides host.json
+    loaded = load_app(str(root / DEFAULT_FILE), app_root=str(root), host_settings=dict(os.environ))
     planned = next((f for n, f in loaded.functions.items() if n.lower() == name.lower()), None)
     if planned is None:
         near = get_close_matches(name, loaded.functions, 1)

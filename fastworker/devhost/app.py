@@ -124,8 +124,10 @@ class RunningApp:
             for line in function.warnings:
                 self._console.warn(line)
         if not any(f.problem is None for f in self.functions):
-            self._console.warn("no functions: the host starts no handler for an app without any (fastworker sync?)")
-            return
+            # The handler is started all the same: its own mistakes are told, too, and not only after the next change.
+            self._console.warn(
+                "no functions: in Azure the host starts no handler for an app without any (fastworker sync?)"
+            )
         self.handler.start()
         for function in self.functions:
             if function.problem is None and not function.disabled and not function.left_out:

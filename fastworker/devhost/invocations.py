@@ -178,9 +178,7 @@ class Invoker:
         self.console.started(function.name, invocation_id, why)
         began = time.monotonic()
         try:
-            if not await self.handler.wait_ready():
-                raise InvocationError("the handler is not running")
-            outcome = await self._in_time(function, attempt(invocation_id, retry))
+            outcome = await self._in_time(function, self._when_ready(attempt, invocation_id, retry))
         except AnswerError as error:
             reply = FAILED if not error.too_late else replace(FAILED, reason=error.reason)
             outcome = Outcome(function.name, invocation_id, str(error), reply)
@@ -191,6 +189,12 @@ class Invoker:
         outcome.duration_s = time.monotonic() - began
         self._show(outcome)
         return outcome
+
+    async def _when_ready(self, attempt: Attempt, invocation_id: str, retry: Mapping[str, Any] | None) -> Outcome:
+        """The wait for a handler that starts counts against functionTimeout, too (protocol 5.1)."""
+        if not await self.handler.wait_ready():
+            raise InvocationError("the handler is not running")
+        return await attempt(invocation_id, retry)
 
     async def _in_time(self, function: Function, work: Awaitable[Outcome]) -> Outcome:
         """Of an invocation that overruns the log tells at once, and its client when the handler is killed (5.1)."""

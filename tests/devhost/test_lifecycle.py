@@ -14,8 +14,9 @@ import pytest
 from fastworker.devhost.app import read_app
 from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.session import refuse_mistakes
-from tests.devhost.stand import HTTP_IN, HTTP_OUT, AppFolder, request
+from tests.devhost.stand import HTTP_IN, HTTP_OUT, AppFolder, LocalHost, request
 from tests.devhost.test_commands import dev
+from tests.harness import wait_for
 
 # A handler that tells when it begins, and sleeps for as many tenths of a second as the client asks.
 HANDLER = """
@@ -167,3 +168,12 @@ def test_serve_and_sync_refuse_it_with_the_same_words(tmp_path: Path, command: s
     said = done.stdout + done.stderr
     for words in ('host.json:1: "functionTimeout"', "function_app.py:4", "no schedule", "stops the whole host"):
         assert words in said
+
+
+def test_the_wait_for_a_starting_handler_counts_against_the_timeout(folder: AppFolder) -> None:
+    """V8: at the limit the handler is killed in the middle of its start, and started anew."""
+    folder.host("sleep", "1000", top={"functionTimeout": "00:00:01"})
+    folder.function("f", HTTP_IN, HTTP_OUT)
+    with LocalHost(folder.root) as host:
+        assert host.call("GET", "/api/f").status == 500
+        wait_for(lambda: host.app.handler.starts == 2, "the second start", 5)
