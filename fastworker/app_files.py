@@ -14,14 +14,18 @@ from fastworker.host_json import HostJson, read_host_json
 from fastworker.hostrules.functions import twins
 
 
+class UnreadableFileError(ConfigFileError):
+    """A file is there, and cannot be read: nobody knows what it says."""
+
+
 def read_bytes(path: Path) -> bytes | None:
-    """A file's content, None if there is no such file. Raises ConfigFileError if it cannot be read."""
+    """A file's content, None if there is no such file. Raises UnreadableFileError."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ConfigFileError(f"{path}:1: cannot be read: {error.strerror}") from None
+        raise UnreadableFileError(f"{path}:1: cannot be read: {error.strerror}") from None
 
 
 def host_json_of(root: Path, environ: Mapping[str, str]) -> HostJson:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastworker.app_files import function_folders, function_json_of
+from fastworker.app_files import UnreadableFileError, function_folders, function_json_of
 from fastworker.bindings import Binding, HostConfig, is_http_only
 from fastworker.config_files import ConfigFileError
 from fastworker.plan import Function
@@ -143,8 +143,10 @@ def _without_handler(functions: Mapping[str, Function], root: Path) -> list[Http
             continue
         try:
             route = _route(name, function_json_of(path).bindings, is_served=False)
-        except (FileNotFoundError, ConfigFileError):
+        except UnreadableFileError:
             route = HttpRoute(name, "{*any}", None, "anonymous", True, f"{path}:1", is_served=False, is_known=False)
+        except (FileNotFoundError, ConfigFileError):
+            continue  # in error: the host does not load it (E-serve-byname-broken)
         if route is not None:
             found.append(route)
     return found
