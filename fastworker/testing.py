@@ -36,8 +36,8 @@ class InvocationResult:
     """What the host makes of an answer.
 
     `outputs` maps output names to what would be written (for http outputs an HttpResponse), `return_value` is the
-    `$return` output, `response` the http response if the function has one. `status` is the answer's own status,
-    `problem` its body if that is not 200.
+    `$return` output, or what a trigger that takes the return value is handed, `response` the http response if the
+    function has one. `status` is the answer's own status, `problem` its body if that is not 200.
     """
 
     def __init__(self, function: Function, answer: Answer) -> None:
@@ -53,6 +53,8 @@ class InvocationResult:
             return
         self.logs = body["Logs"]
         self.outputs, self.return_value = read_outputs(function.bindings, body)
+        if function.trigger.takes_return_value and not any(b.name == "$return" for b in function.bindings):
+            self.return_value = body["ReturnValue"]  # the trigger is handed it as it is (protocol 4.2)
         if function.http_output is not None:
             self.response = self.outputs.get(function.http_output, self.return_value)
 

@@ -278,3 +278,15 @@ def test_a_request_streams_what_is_there(tmp_path):
     client = streaming_app(tmp_path)
     assert client.invoke("uploaded", body="x" * 600_000).response.text == "600000"
     assert client.invoke("uploaded").response.text == "0"
+
+
+def test_the_return_value_of_a_trigger_that_takes_one_is_seen():
+    """As an orchestration would see that of its activity."""
+    app = fw.App()
+
+    @app.generic_trigger("city", type="activityTrigger")
+    def say_hello(city: str) -> str:
+        return f"Hello, {city}!"
+
+    with TestClient(app) as client:
+        assert client.invoke("say_hello", city="Tokyo").return_value == "Hello, Tokyo!"
