@@ -57,6 +57,8 @@ def _dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value, _default, options)
     except TypeError as exc:
+        if "64-bit" in str(exc):  # the host carries integers of any size
+            return _msgspec_encode(value)
         if "Dict key must" not in str(exc):
             raise
         return orjson.dumps(value, _default, options | orjson.OPT_NON_STR_KEYS)

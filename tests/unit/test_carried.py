@@ -4,6 +4,7 @@ The judge is hostrules/, made from recordings of the real host, and knows nothin
 hold a row for each kind of answer that was recorded.
 """
 
+import json
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -275,6 +276,29 @@ def test_text_arrives_or_is_a_date(name, body):
         assert any(0xD800 <= ord(c) < 0xE000 for c in body) or (name == "res" and looks_like_date(body))
     else:
         assert reply.body.decode() == body
+
+
+# ---- numbers --------------------------------------------------------------------------------------------------------
+
+NUMBERS = [0, -0.0, 1, 2**31, 2**53 + 1, 2**63 - 1, 2**64, -(2**63) - 1, 2**70, 10**30, 0.1, 1e15, 1e300, 5e-324, True]
+
+
+@FORMS
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_of_any_size_arrive(name, number):
+    """As JSON: the host has them as text."""
+    reply = client_gets({"n": number, "deep": [{"n": number}]}, name)
+    assert json.loads(reply.body) == {"n": number, "deep": [{"n": number}]}
+    assert json.loads(client_gets(number, name).body) == number
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_numbers_of_any_size_stand_in_objects(number, as_text):
+    """For Cosmos DB and its like, in JSON that is read by the host."""
+    value = {"n": number}
+    encoded = output_encoder(Binding("cosmosDB", "out", "out"))(json.dumps(value) if as_text else value)
+    assert json.loads(render_answer({"out": encoded}, [], None))["Outputs"]["out"] == value
 
 
 # ---- depth --------------------------------------------------------------------------------------------------------

@@ -303,7 +303,6 @@ def cyclic() -> list[Any]:
         ({"a": np.float32("nan")}, r"Outputs\.out\.a: .* is nan"),
         ({"a": "\ud800"}, r"Outputs\.out\.a: a value of type str"),
         ("\ud800", r"Outputs\.out: the text \(of type str\)"),
-        ({"a": 2**70}, r"Outputs\.out\.a: a value of type int"),
         ({Odd(): 1}, r"Outputs\.out: .*dict"),
         (cyclic(), r"contains itself"),
         ({"a": cyclic()}, r"contains itself"),
