@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastworker.devhost.webserver import Headers, Request, Response
+from fastworker.devhost.client_head import Headers
+from fastworker.devhost.webserver import Request, Response
 
 # What a request may raise that is not as its endpoint needs it: no UTF-8, an unknown charset, JSON nested too deeply.
 UNREADABLE: Final = (ValueError, LookupError, RecursionError)
