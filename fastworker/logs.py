@@ -32,6 +32,7 @@ LEVELS: Final = {
 ROOM: Final = 4_000_000
 LINE_COST: Final = 400
 LONGEST_LINE: Final = 256 * 1024
+LONGEST_REASON: Final = 2000
 
 
 class Line(str):
@@ -293,6 +294,8 @@ def write_refusal(
     if not function and path:
         reason = f"{reason} (path {entries.shown(path)})"
     level = logging.WARNING if is_clients or not invocation_id else logging.ERROR
+    if len(reason) > LONGEST_REASON:  # it may quote what came, and nobody reads megabytes
+        reason = f"{reason[:LONGEST_REASON]}..."
     write_line(level, f"answered {status}: {reason}", fields)
 
 
