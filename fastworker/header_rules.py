@@ -15,6 +15,9 @@ FORBIDDEN: Final = re.compile(r"[^\t\x20-\x7e]")
 # What would end a cookie's value, and begin another cookie or an attribute.
 COOKIE_SEPARATORS: Final = re.compile(r"[;,\t]")
 
+_is_name: Final = NAME.fullmatch
+_find_forbidden: Final = FORBIDDEN.search
+
 # Final statuses that the host sends on as they are: 1xx are no answer, and beyond it breaks the connection.
 STATUSES: Final = range(200, 1000)
 
@@ -69,6 +72,12 @@ def checked_status(status: Any) -> int:
 
 def checked_headers(headers: Any) -> Any:
     """The mapping as it is, or a list of the pairs. Raises ValueError."""
+    if type(headers) is dict:  # the usual headers, at the price of two looks at each
+        for name, value in headers.items():
+            if type(name) is not str or type(value) is not str or not _is_name(name) or _find_forbidden(value):
+                break
+        else:
+            return headers
     if headers is None:
         return None
     if not isinstance(headers, Mapping) and not isinstance(headers, list):

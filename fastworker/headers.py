@@ -7,7 +7,7 @@ Rule: pure. A name or value that could end its line early, or that the host cann
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from fastworker.header_rules import cookie_problem, name_problem, value_problem
+from fastworker.header_rules import FORBIDDEN, NAME, cookie_problem, name_problem, value_problem
 from fastworker.jsontext import UnencodableError
 from fastworker.messages import Response
 
@@ -54,6 +54,8 @@ def given_content_type(response: Response) -> str | None:
 
 def header_name(name: Any, place: str) -> str:
     """`name`, if it can be one. Raises UnencodableError."""
+    if type(name) is str and NAME.fullmatch(name):
+        return name
     problem = name_problem(name)
     if problem is not None:
         raise UnencodableError(f"{place}: {problem}")
@@ -62,6 +64,8 @@ def header_name(name: Any, place: str) -> str:
 
 def header_text(value: Any, place: str) -> str:
     """`value` as text, if that can stand in a header. Raises UnencodableError."""
+    if type(value) is str and FORBIDDEN.search(value) is None:
+        return value
     problem = value_problem(value)
     if problem is not None:
         raise UnencodableError(f"{place}: {problem}")
