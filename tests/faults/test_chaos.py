@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -224,7 +225,7 @@ def check_leaks(server: Server, descriptors: int) -> None:
         server.signal(signal.SIGUSR1)
         return wait_for(lambda: rows_after(server, before), "the board")  # type: ignore[no-any-return]
 
-    wait_for(lambda: not any("connection" in row.split()[2] for row in board()), "an empty board")
+    wait_for(lambda: not any(re.search(r'row=" *connection [0-9]', row) for row in board()), "an empty board")
     tree = server.descendants()
     server.signal(signal.SIGTERM)
     assert server.wait() == STOPPED

@@ -89,7 +89,7 @@ def role_of(name: str) -> str:
 
 def is_connection(row: str) -> bool:
     """Whether a row of the board is of a connection in service."""
-    return "connection" in row.split()[2]
+    return re.search(r'row=" *connection [0-9]', row) is not None
 
 
 def growth(points: list[tuple[float, float]]) -> float:
