@@ -154,6 +154,12 @@ class Board:
             letting,
         )
 
+    def last_of(self, slot: int) -> WorkerRow:
+        """The row of a worker that has ended; the bodies that it held are gone with it."""
+        row = self.worker(slot)
+        self._words[HEADER_WORDS + slot * WORKER_WORDS + BUFFERED] = 0
+        return row
+
     def clear_worker(self, slot: int) -> None:
         """Empties a row before its slot is given to a new worker."""
         for word in range(WORKER_WORDS):

@@ -245,7 +245,7 @@ class Supervisor:
     def _worker_gone(self, worker: Worker, status: int | None) -> None:
         slot = worker.slot
         self._watchdog.forget(slot)
-        row = self._board.worker(slot)
+        row = self._board.last_of(slot)
         self._served_before += row.served
         taken = self._rescue.taken_by(slot)
         expected = self._pool.state_of(slot) is WorkerState.RETIRING and status == 0

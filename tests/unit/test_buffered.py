@@ -75,6 +75,15 @@ def test_bodies_behind_one_another_count_together(board: Board) -> None:
     assert board.buffered == 0
 
 
+def test_what_a_dead_worker_held_is_free(board: Board) -> None:
+    """Its slot may stay empty for as long as the pool likes."""
+    one, other = connection(board, 0, 9 * MIB), connection(board, 1, 9 * MIB)
+    for http in (one, other):
+        http.receive_data(head(3 * MIB) + bytes(MIB))
+    assert board.last_of(0).buffered == MIB
+    assert board.buffered == board.worker(1).buffered == MIB
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET /a", head(5) + b"abc", head(9) + b"123456789", b"nonsense\r\n\r\n"])
 def test_a_dropped_connection_is_freed_without_the_collector(sent: bytes) -> None:
     """Its parser holds it; whoever drops it closes it, and then nothing does."""
