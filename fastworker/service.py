@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastworker.answer import RETRY_AFTER, Answer, Streamed, problem
-from fastworker.app import Function, LoadedApp
 from fastworker.board import Board, Seat
 from fastworker.body_limit import envelope_limit
 from fastworker.choice import READINESS, Choice
@@ -24,11 +23,13 @@ from fastworker.entries import shown
 from fastworker.http1 import BodyPieces, Headers, Rejection, Request
 from fastworker.interrupt import MainThread
 from fastworker.invoke import CUT, Invocation, Rejected, begin, begin_plain, run_async, run_sync, unsuccessful
+from fastworker.loaded_app import LoadedApp
 from fastworker.logs import Capture, write_refusal
 from fastworker.messages import LARGE
 from fastworker.mixed_auth import may_not_redirect
 from fastworker.outgoing import Outgoing
 from fastworker.plain import Arriving, PlainRequest
+from fastworker.plan import Function
 from fastworker.settings import Settings
 from fastworker.surroundings import Surroundings
 

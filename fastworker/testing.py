@@ -18,10 +18,11 @@ import orjson
 
 from fastworker import logs
 from fastworker.answer import Answer, Streamed
-from fastworker.app import App, assemble
+from fastworker.app import App
 from fastworker.deadline import deadline_from
 from fastworker.errors import AppLoadError
 from fastworker.invoke import Invocation, Rejected, begin, run_async, run_sync
+from fastworker.loaded_app import assemble
 from fastworker.plan import Function
 from fastworker.testing_host import HttpResponse, build_envelope, read_outputs
 

@@ -26,7 +26,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastworker import forks, linux
-from fastworker.app import LoadedApp, load_app
 from fastworker.board import LoopSeat, Seat
 from fastworker.buffered import Buffered, default_limit
 from fastworker.connections import Held
@@ -50,6 +49,7 @@ from fastworker.exchange import Conversation, InPlace
 from fastworker.http1 import HTTP1Connection
 from fastworker.inherited import Inherited
 from fastworker.interrupt import SOFT_SIGNAL
+from fastworker.loaded_app import LoadedApp, load_app
 from fastworker.log_records import inherit_invocation_in_threads, log_into_invocations_directly
 from fastworker.logs import log, write_traceback
 from fastworker.loop_thread import LoopThread

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from fastworker import bytecode, exits, linux, native_threads
-from fastworker.app import LoadedApp, load_app
 from fastworker.board import Seat
 from fastworker.control import (
     AppFailed,
@@ -32,6 +31,7 @@ from fastworker.control import (
 from fastworker.errors import FastworkerError, one_line
 from fastworker.inherited import Inherited
 from fastworker.interrupt import SOFT_SIGNAL
+from fastworker.loaded_app import LoadedApp, load_app
 from fastworker.logs import log, write_traceback
 from fastworker.picture import PICTURE_SIGNAL
 from fastworker.processes import children_of, end_group, is_tracker, kill, open_pidfd

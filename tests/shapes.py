@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self
 from urllib.parse import parse_qsl, quote, urlencode
 
-from fastworker.app import LoadedApp, load_app
 from fastworker.devhost.forwarding import HOP
+from fastworker.loaded_app import LoadedApp, load_app
 from fastworker.routing import RouteTable, decoded_path
 from fastworker.testing_host import HttpResponse, build_envelope, read_outputs
 from tests.harness import APPS

@@ -23,7 +23,6 @@ from rich.text import Text
 
 from fastworker import logs
 from fastworker.answer import Answer
-from fastworker.app import DEFAULT_FILE, load_app
 from fastworker.bindings import to_json
 from fastworker.deadline import deadline_from
 from fastworker.devhost.admin import INVOKE, describe, manual_trigger
@@ -35,6 +34,8 @@ from fastworker.errors import FastworkerError
 from fastworker.hostrules import answers, output_values
 from fastworker.hostrules.envelope import binding_data, build_envelope
 from fastworker.invoke import Rejected, begin, run_async, run_sync
+from fastworker.loaded_app import load_app
+from fastworker.loading import DEFAULT_FILE
 from fastworker.plan import Function as PlannedFunction
 
 FAILED = 1

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import fastworker as fw
-from fastworker.app import App, assemble
+from fastworker.app import App
 from fastworker.deadline import Deadline
 from fastworker.http1 import BodyPieces, HTTP1Connection, Rejection, Request
 from fastworker.invoke import Rejected, begin
+from fastworker.loaded_app import assemble
 
 app = App()
 

@@ -7,8 +7,8 @@ import textwrap
 
 import pytest
 
-from fastworker.app import load_app
 from fastworker.errors import AppLoadError
+from fastworker.loaded_app import load_app
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from fastworker.app import load_app
 from fastworker.errors import AppLoadError
+from fastworker.loaded_app import load_app
 from fastworker.testing import TestClient
 
 ANONYMOUS = func.AuthLevel.ANONYMOUS

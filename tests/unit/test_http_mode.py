@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import fastworker as fw
-from fastworker.app import assemble
 from fastworker.commands import sync
 from fastworker.http_mode import Mode, fitting_mode, streams
 from fastworker.http_routes import http_routes
+from fastworker.loaded_app import assemble
 
 
 def fitting(folder, app: fw.App) -> Mode:

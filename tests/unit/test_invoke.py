@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 import fastworker as fw
 from fastworker import log_records, logs
 from fastworker.answer import Answer
-from fastworker.app import assemble
 from fastworker.deadline import deadline_from
 from fastworker.invoke import Invocation, Rejected, begin, run_async, run_sync
+from fastworker.loaded_app import assemble
 
 ID = "7b4f3a0e-5d0b-4a37-b0a9-0d7d6a1f2c11"
 DEADLINE = deadline_from(10**9, 55 * 10**9, 10**9)

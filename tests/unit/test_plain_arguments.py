@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 import fastworker as fw
-from fastworker.app import assemble
 from fastworker.bindings import HttpShape
 from fastworker.http1 import Request as HttpRequest
+from fastworker.loaded_app import assemble
 from fastworker.messages import ClientError
 from fastworker.plain import PlainRequest
 from fastworker.plan import Function

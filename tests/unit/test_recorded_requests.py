@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import pytest
 
 import fastworker as fw
-from fastworker.app import LoadedApp, assemble
 from fastworker.board import Board, Seat
 from fastworker.http1 import HTTP1Connection
 from fastworker.http_routes import http_routes
 from fastworker.invoke import begin, begin_plain
+from fastworker.loaded_app import LoadedApp, assemble
 from fastworker.plain import PlainRequest
 from fastworker.service import Service
 from fastworker.settings import parse_settings

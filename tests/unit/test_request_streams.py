@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 import fastworker as fw
-from fastworker.app import assemble
 from fastworker.arriving import ArrivingBody
 from fastworker.http1 import BodyPieces
 from fastworker.http1 import Request as HttpRequest
+from fastworker.loaded_app import assemble
 from fastworker.plain import PlainRequest
 
 app = fw.App()

@@ -13,9 +13,9 @@ import pytest
 import uvloop
 
 from fastworker.answer import Answer
-from fastworker.app import load_app
 from fastworker.board import Board, Seat
 from fastworker.http1 import Request
+from fastworker.loaded_app import load_app
 from fastworker.service import Service
 from fastworker.settings import parse_settings
 

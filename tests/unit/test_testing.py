@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 import fastworker as fw
-from fastworker.app import load_app
 from fastworker.errors import AppLoadError, RequestError
 from fastworker.jsontext import UnencodableError
+from fastworker.loaded_app import load_app
 from fastworker.testing import TestClient
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "order"
