@@ -13,12 +13,12 @@ import msgspec
 
 import fastworker
 from fastworker import testing
-from fastworker.app import App
 from fastworker.errors import FastworkerError
-from fastworker.input_decorators import InputDecorators
-from fastworker.output_decorators import OutputDecorators
+from fastworker.functions.app import App
+from fastworker.functions.input_decorators import InputDecorators
+from fastworker.functions.output_decorators import OutputDecorators
+from fastworker.functions.trigger_decorators import TriggerDecorators
 from fastworker.settings import PREFIX, Settings, options
-from fastworker.trigger_decorators import TriggerDecorators
 
 PAGE = Path(__file__).parent / "reference.md"
 APP = ("function", "on_worker_start", "on_worker_stop")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fastworker.app import App
-    from fastworker.context import Context, Out, Result
     from fastworker.errors import DeadlineExceeded
-    from fastworker.messages import Request, Response
-    from fastworker.streams import Event, EventStream
-    from fastworker.triggers import (
+    from fastworker.functions.app import App
+    from fastworker.functions.context import Context, Out, Result
+    from fastworker.protocol.messages import Request, Response
+    from fastworker.protocol.streams import Event, EventStream
+    from fastworker.protocol.triggers import (
         Blob,
         CloudEvent,
         EventGridEvent,
@@ -46,22 +46,22 @@ __all__ = [
 ]
 
 _MODULES = {
-    "App": "app",
-    "Context": "context",
-    "Out": "context",
-    "Result": "context",
+    "App": "functions.app",
+    "Context": "functions.context",
+    "Out": "functions.context",
+    "Result": "functions.context",
     "DeadlineExceeded": "errors",
-    "Request": "messages",
-    "Response": "messages",
-    "Event": "streams",
-    "EventStream": "streams",
-    "Blob": "triggers",
-    "CloudEvent": "triggers",
-    "EventGridEvent": "triggers",
-    "EventHubEvent": "triggers",
-    "QueueMessage": "triggers",
-    "ServiceBusMessage": "triggers",
-    "TimerRequest": "triggers",
+    "Request": "protocol.messages",
+    "Response": "protocol.messages",
+    "Event": "protocol.streams",
+    "EventStream": "protocol.streams",
+    "Blob": "protocol.triggers",
+    "CloudEvent": "protocol.triggers",
+    "EventGridEvent": "protocol.triggers",
+    "EventHubEvent": "protocol.triggers",
+    "QueueMessage": "protocol.triggers",
+    "ServiceBusMessage": "protocol.triggers",
+    "TimerRequest": "protocol.triggers",
 }
 
 

@@ -15,8 +15,8 @@ from fastworker.errors import FastworkerError, PortInUseError
 from fastworker.foreign import foreign_installation
 
 if TYPE_CHECKING:
-    from fastworker.control import ControlSocket
-    from fastworker.inherited import Inherited
+    from fastworker.ipc.control import ControlSocket
+    from fastworker.ipc.inherited import Inherited
     from fastworker.settings import Settings
 
 USAGE = """usage: fastworker COMMAND [options]
@@ -69,15 +69,16 @@ def serve(argv: Sequence[str]) -> int:
         )
     import msgspec
 
-    from fastworker import logs, supervisor
+    from fastworker import logs
     from fastworker.cpus import thread_variables, usable_cpus
     from fastworker.settings import parse_settings
+    from fastworker.supervisor import run as supervisor
 
     settings = parse_settings(argv, os.environ)
     # The host makes an entry, and an alert, of each line (protocol 5.4).
     logs.configure(settings.log_level, settings.log_format or ("line" if settings.under_host else "text"))
     if settings.debugpy is not None:
-        from fastworker.debugger import settings_for_debugging
+        from fastworker.worker.debugger import settings_for_debugging
 
         settings = settings_for_debugging(settings)
     logs.take_over_streams()
@@ -159,14 +160,15 @@ def open_listener(port: int) -> socket.socket:
 
 
 def _warden_main(control: "ControlSocket", inherited: "Inherited", settings: "Settings") -> NoReturn:
-    from fastworker import warden
+    from fastworker.supervisor import warden
 
     warden.main(control, inherited, settings, _zygote_main)
 
 
 def _zygote_main(control: "ControlSocket", inherited: "Inherited", settings: "Settings", parent: int) -> NoReturn:
     """Runs in the zygote: the app, HTTP and the codec are imported there and never in the supervisor."""
-    from fastworker import worker, zygote
+    from fastworker.worker import run as worker
+    from fastworker.zygote import run as zygote
 
     zygote.main(control, inherited, settings, parent, worker.main)
 

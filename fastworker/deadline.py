@@ -1,6 +1,6 @@
 """Deadlines: how many seconds an invocation may take, and the instants at which they end.
 
-Used by settings.py (which limits hold), worker.py (arms the board) and invoke.py (`Context.remaining`).
+Used by settings.py (which limits hold), worker/run.py (arms the board) and invocation.py (`Context.remaining`).
 Rule: pure. Instants are absolute monotonic nanoseconds and are passed in; nothing here reads a clock.
 """
 

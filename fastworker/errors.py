@@ -1,6 +1,6 @@
 """Every error that fastworker raises on purpose, with its HTTP status or its exit code.
 
-Raised anywhere; turned into an answer by invoke.py (status) or into the process's end by cli.py (exit code).
+Raised anywhere; turned into an answer by invocation.py (status) or into the process's end by cli.py (exit code).
 Rule: a message says what is wrong, where, and how to mend it.
 """
 

@@ -1,6 +1,6 @@
 """The end of a worker or a zygote, in order: what Python does when a script ends, before the process leaves by _exit.
 
-Called by zygote.py, for itself and for the workers that it has forked; a process that is killed gets none of it.
+Called by zygote/run.py, for itself and for the workers that it has forked; a process that is killed gets none of it.
 Rule: bounded in time, and nothing that user code does here keeps anybody from ending.
 
 What is done. It is not left to the interpreter, for finalizing that would tear down the supervisor's objects, of which

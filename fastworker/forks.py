@@ -1,6 +1,6 @@
 """A child that user code forks from a worker: no worker any more, but a process like the child of any script.
 
-Told of by worker.py at its start; asked by invoke.py when a handler has come back.
+Told of by worker/run.py at its start; asked by invocation.py when a handler has come back.
 Rule: such a child answers nobody. It has no descriptor of the server's, no row on the board and none of its signal
 handlers, and when it comes back out of the handler it ends, as a script does at its last line.
 

@@ -1,6 +1,6 @@
 """Which stack frames are fastworker's own, so that tracebacks and messages show the user's code only.
 
-Used by everybody who shortens a stack: logs.py, app.py, declarations.py, picture.py and slow_loop.py.
+Used by everybody who shortens a stack: logs.py, app.py, declarations.py, stack_dump.py and slow_loop.py.
 Rule: a file below the package is ours, wherever it lies there; the templates, which users copy, are not.
 """
 

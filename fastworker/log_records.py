@@ -1,6 +1,6 @@
 """How records find their invocation, whatever the app has made of `logging`, and from threads that it starts.
 
-Installed once per worker, by worker.py; logs.py says what becomes of a record there.
+Installed once per worker, by worker/run.py; logs.py says what becomes of a record there.
 Rule: an app's formatters, filters, levels and handlers do what their documentation says; nothing here hides a record
 from them.
 """

@@ -1,6 +1,6 @@
 """TestClient: calls an app's functions through the same codec as the server, without any process.
 
-Builds the envelope as the host would, runs invoke.py, and reads the answer as the host would (hosting rules in
+Builds the envelope as the host would, runs invocation.py, and reads the answer as the host would (hosting rules in
 testing_host.py and hostrules/), so that a test sees what would be in the queue.
 Rule: nothing here is imported by the server.
 """
@@ -17,13 +17,13 @@ from typing import Any, Self
 import orjson
 
 from fastworker import logs
-from fastworker.answer import Answer, Streamed
-from fastworker.app import App
 from fastworker.deadline import deadline_from
 from fastworker.errors import AppLoadError
-from fastworker.invoke import Invocation, Rejected, begin, run_async, run_sync
-from fastworker.loaded_app import assemble
-from fastworker.plan import Function
+from fastworker.functions.app import App
+from fastworker.functions.build import Function
+from fastworker.functions.invocation import Invocation, Rejected, begin, run_async, run_sync
+from fastworker.functions.loaded_app import assemble
+from fastworker.protocol.answer import Answer, Streamed
 from fastworker.testing_host import HttpResponse, build_envelope, read_outputs
 
 __all__ = ["HttpResponse", "InvocationResult", "TestClient"]

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from fastworker.bindings import RETURN, Binding
 from fastworker.hostrules import output_values as written
 from fastworker.hostrules.answers import HttpReply, accept, check_named_outputs, http_reply, output_values
 from fastworker.hostrules.dotnet_values import json_string, to_text, wire, write_json
 from fastworker.hostrules.envelope import HttpRequest, TriggerData, binding_data, http_object
-from fastworker.jsontext import encode_json
+from fastworker.protocol.bindings import RETURN, Binding
+from fastworker.protocol.jsontext import encode_json
 
 HTTP_FIELDS: Final = ("method", "url", "query", "headers", "params", "identities", "body", "json")
 SYSTEM_TIME: Final = "2026-01-02T10:00:05.1234567Z"

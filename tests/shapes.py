@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol, Self
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastworker.devhost.forwarding import HOP
-from fastworker.loaded_app import LoadedApp, load_app
-from fastworker.routing import RouteTable, decoded_path
+from fastworker.functions.loaded_app import LoadedApp, load_app
+from fastworker.protocol.routing import RouteTable, decoded_path
 from fastworker.testing_host import HttpResponse, build_envelope, read_outputs
 from tests.harness import APPS
 from tests.plain_client import PlainClient, Reply

@@ -15,7 +15,7 @@ from fastworker.adapters.exact_response import ExactResponse, content_length
 from fastworker.adapters.web_request import WebRequest, root_path, web_request
 from fastworker.errors import AppLoadError
 from fastworker.logs import log, write_traceback
-from fastworker.messages import Request, Response
+from fastworker.protocol.messages import Request, Response
 
 Message = MutableMapping[str, Any]
 Application = Callable[..., Awaitable[None]]

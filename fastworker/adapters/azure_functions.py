@@ -19,13 +19,13 @@ from typing import Any, Final
 
 from fastworker import logs
 from fastworker.adapters.azure_invocation import build_function, function_of
-from fastworker.app import App
-from fastworker.app_files import function_document_of
-from fastworker.bindings import Binding
-from fastworker.config_files import ConfigFileError
-from fastworker.declarations import Declaration, place_of
-from fastworker.function_json import from_json
-from fastworker.plan import Function
+from fastworker.config.app_files import function_document_of
+from fastworker.config.config_files import ConfigFileError
+from fastworker.config.function_json import from_json
+from fastworker.functions.app import App
+from fastworker.functions.build import Function
+from fastworker.functions.declarations import Declaration, place_of
+from fastworker.protocol.bindings import Binding
 
 DEFAULT_SCRIPTS: Final = ("__init__.py", "main.py")
 DEFAULT_ENTRY: Final = "main"

@@ -10,7 +10,7 @@ import logging
 from http.cookies import Morsel
 from typing import Any
 
-from fastworker.messages import Request, Response
+from fastworker.protocol.messages import Request, Response
 
 SAME_SITE = {"lax": "lax", "strict": "strict", "none": "none"}
 

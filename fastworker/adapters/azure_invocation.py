@@ -1,7 +1,7 @@
 """One function of azure.functions: its arguments in the library's types, its results as fastworker's.
 
 Made by azure_functions.py. azure_signature.py matches arguments with bindings, azure_values.py and azure_http.py
-convert values; invoke.py calls the handlers made here like any other.
+convert values; invocation.py calls the handlers made here like any other.
 Rule: what the official worker does with a function is done here; what only its host can do is not imitated.
 """
 
@@ -21,13 +21,13 @@ from fastworker.adapters.azure_http import azure_request, azure_response
 from fastworker.adapters.azure_signature import AzureSignature, Parameter, azure_signature
 from fastworker.adapters.azure_values import azure_decoder, written
 from fastworker.adapters.web_extension import web_request_type, web_response
-from fastworker.bindings import RETURN, Binding
-from fastworker.context import Context, Result
-from fastworker.declarations import Declaration
-from fastworker.envelope import envelope_reader
-from fastworker.messages import HTTP_VALUE, Request, Response
-from fastworker.outputs import output_encoder
-from fastworker.plan import Function, argument_decoder, http_argument
+from fastworker.functions.build import Function, argument_decoder, http_argument
+from fastworker.functions.context import Context, Result
+from fastworker.functions.declarations import Declaration
+from fastworker.protocol.bindings import RETURN, Binding
+from fastworker.protocol.envelope import envelope_reader
+from fastworker.protocol.messages import HTTP_VALUE, Request, Response
+from fastworker.protocol.outputs import output_encoder
 
 
 def function_of(

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastworker.adapters.azure_values import Generic
-from fastworker.bindings import RETURN, Binding
-from fastworker.declarations import place_of
+from fastworker.functions.declarations import place_of
+from fastworker.protocol.bindings import RETURN, Binding
 
 
 @dataclass(slots=True)

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from fastworker.bindings import Binding
-from fastworker.envelope import Decoder, Envelope, Metadata, batch_decoder, conversion
-from fastworker.plan import ALWAYS_BYTES, argument_decoder
+from fastworker.functions.build import ALWAYS_BYTES, argument_decoder
+from fastworker.protocol.bindings import Binding
+from fastworker.protocol.envelope import Decoder, Envelope, Metadata, batch_decoder, conversion
 
 # Triggers and inputs whose value is JSON for their converters; everything else is text or bytes.
 JSON_VALUES: Final = frozenset(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastworker.adapters.http_app import adapt_application
-from fastworker.app import App
 from fastworker.errors import AppLoadError
+from fastworker.functions.app import App
 
 # Whose objects are never an application, though some can be called.
 LIBRARIES: Final = frozenset({"builtins", "typing", "fastworker", "functools", "azure", "werkzeug", "logging"})

@@ -1,16 +1,16 @@
 """A response whose status, headers and bytes are a foreign framework's, passed on as they are.
 
-Made by asgi.py and wsgi.py; plain.py writes it. In an envelope it is an ordinary Response.
+Made by asgi.py and wsgi.py; plain_http.py writes it. In an envelope it is an ordinary Response.
 Rule: what frames the message is the server's; everything else, the content type's absence too, is the application's.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final
 
-from fastworker.answer import Answer
-from fastworker.messages import Response
-from fastworker.plain import FileBody, Streaming
-from fastworker.streams import Items
+from fastworker.protocol.answer import Answer
+from fastworker.protocol.messages import Response
+from fastworker.protocol.plain_http import FileBody, Streaming
+from fastworker.protocol.streams import Items
 
 # Fields of this connection only; a length is told again by the server, from what it sends.
 HOP_BY_HOP: Final = frozenset(
@@ -39,7 +39,7 @@ class ExactResponse(Response):
         )
 
     def in_plain_http(self) -> Answer | Streaming | FileBody:
-        """The answer as plain.py hands it to the connection."""
+        """The answer as plain_http.py hands it to the connection."""
         status, body = self.status_code, self.body
         if status in BODILESS:
             return Answer(status, b"", b"", self.raw_headers)

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from fastworker.adapters.asgi import AsgiApp
 from fastworker.adapters.wsgi import WsgiApp
-from fastworker.app import App
-from fastworker.bindings import Binding, HostConfig
-from fastworker.declarations import Declaration
-from fastworker.envelope import envelope_reader
-from fastworker.messages import HTTP_VALUE, Request
-from fastworker.outputs import output_encoder
-from fastworker.plan import Function, argument_decoder, http_argument
+from fastworker.functions.app import App
+from fastworker.functions.build import Function, argument_decoder, http_argument
+from fastworker.functions.declarations import Declaration
+from fastworker.protocol.bindings import Binding, HostConfig
+from fastworker.protocol.envelope import envelope_reader
+from fastworker.protocol.messages import HTTP_VALUE, Request
+from fastworker.protocol.outputs import output_encoder
 
 NAME: Final = "http_app"
 ARGUMENT: Final = "req"

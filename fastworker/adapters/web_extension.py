@@ -14,7 +14,7 @@ from typing import Any
 
 from fastworker.adapters.asgi import http_scope, respond
 from fastworker.adapters.web_request import web_request
-from fastworker.messages import Request, Response
+from fastworker.protocol.messages import Request, Response
 
 Run = Callable[[Any], Awaitable[Any]]
 _CURRENT: contextvars.ContextVar["_One"] = contextvars.ContextVar("web call")

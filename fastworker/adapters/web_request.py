@@ -7,8 +7,8 @@ Rule: the host's forwarding headers are believed, for only the host (or a revers
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from fastworker.messages import Request
-from fastworker.plain import PlainRequest
+from fastworker.protocol.messages import Request
+from fastworker.protocol.plain_http import PlainRequest
 
 
 class WebRequest(NamedTuple):

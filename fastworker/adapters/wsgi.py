@@ -13,7 +13,7 @@ from typing import Any
 
 from fastworker.adapters.exact_response import ExactResponse, content_length
 from fastworker.adapters.web_request import WebRequest, root_path, web_request
-from fastworker.messages import Request
+from fastworker.protocol.messages import Request
 
 Environ = dict[str, Any]
 BLOCK_SIZE = 64 * 1024

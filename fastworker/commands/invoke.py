@@ -22,8 +22,6 @@ from rich.console import Console
 from rich.text import Text
 
 from fastworker import logs
-from fastworker.answer import Answer
-from fastworker.bindings import to_json
 from fastworker.deadline import deadline_from
 from fastworker.devhost.admin import INVOKE, describe, manual_trigger
 from fastworker.devhost.appsettings import read_app_settings
@@ -31,12 +29,14 @@ from fastworker.devhost.functions import Binding, Function
 from fastworker.devhost.invocations import Outcome, utc_now
 from fastworker.devhost.outputs import OBJECT_TYPES, Written
 from fastworker.errors import FastworkerError
+from fastworker.functions.build import Function as PlannedFunction
+from fastworker.functions.invocation import Rejected, begin, run_async, run_sync
+from fastworker.functions.loaded_app import load_app
+from fastworker.functions.loading import DEFAULT_FILE
 from fastworker.hostrules import answers, output_values
 from fastworker.hostrules.envelope import binding_data, build_envelope
-from fastworker.invoke import Rejected, begin, run_async, run_sync
-from fastworker.loaded_app import load_app
-from fastworker.loading import DEFAULT_FILE
-from fastworker.plan import Function as PlannedFunction
+from fastworker.protocol.answer import Answer
+from fastworker.protocol.bindings import to_json
 
 FAILED = 1
 NO_LIMIT_NS = 3600 * 10**9

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fastworker.app_files import function_folders, function_json_of
-from fastworker.bindings import to_json
-from fastworker.config_files import ConfigFileError, JsonFile
-from fastworker.declarations import STORAGE
+from fastworker.config.app_files import function_folders, function_json_of
+from fastworker.config.config_files import ConfigFileError, JsonFile
 from fastworker.devhost.appsettings import read_app_settings
-from fastworker.http_mode import Mode, fitting_mode
-from fastworker.loaded_app import LoadedApp, load_app
+from fastworker.functions.declarations import STORAGE
+from fastworker.functions.http_mode import Mode, fitting_mode
+from fastworker.functions.loaded_app import LoadedApp, load_app
+from fastworker.protocol.bindings import to_json
 
 HOST_JSON: Final[dict[str, Any]] = {
     "version": "2.0",

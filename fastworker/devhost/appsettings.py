@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fastworker.app_files import read_bytes
-from fastworker.config_files import ConfigFileError
+from fastworker.config.app_files import read_bytes
+from fastworker.config.config_files import ConfigFileError
+from fastworker.config.local_settings import read_local_settings
 from fastworker.devhost.jsonfile import ConfigError
-from fastworker.local_settings import read_local_settings
 
 PERCENT: Final = re.compile(r"%([^%]+)%")
 TRUE: Final = frozenset({"true", "1"})

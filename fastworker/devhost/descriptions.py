@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fastworker.app_files import function_document_of
-from fastworker.config_files import ConfigFileError
+from fastworker.config.app_files import function_document_of
+from fastworker.config.config_files import ConfigFileError
 from fastworker.devhost import HOST_VERSION
 from fastworker.devhost.functions import Function
 from fastworker.devhost.hostjson import batch_threshold

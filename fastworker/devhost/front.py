@@ -21,7 +21,7 @@ from fastworker.hostrules.answers import HttpReply
 from fastworker.hostrules.envelope import HttpRequest, TriggerData
 from fastworker.hostrules.principals import KeyUse
 from fastworker.hostrules.urls import BadTargetError, request_path
-from fastworker.routing import RouteError, RouteTable
+from fastworker.protocol.routing import RouteError, RouteTable
 
 if TYPE_CHECKING:
     from fastworker.devhost.app import RunningApp

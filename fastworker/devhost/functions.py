@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from fastworker import bindings as shared
-from fastworker.app_files import function_folders, function_json_of
-from fastworker.bindings import is_http_only, name_problems
-from fastworker.config_files import ConfigFileError, member, net_text
+from fastworker.config.app_files import function_folders, function_json_of
+from fastworker.config.config_files import ConfigFileError, member, net_text
+from fastworker.config.function_json import FunctionJson
+from fastworker.config.retry import RetryPolicy
 from fastworker.devhost.appsettings import AppSettings
 from fastworker.devhost.hostjson import HostJson
 from fastworker.devhost.jsonfile import ConfigError
-from fastworker.function_json import FunctionJson
+from fastworker.functions.trigger_checks import check_trigger
 from fastworker.hostrules.functions import RETURN, function_name_problem, is_disabled, twins
-from fastworker.retry import RetryPolicy
-from fastworker.routing import is_reserved
-from fastworker.trigger_checks import check_trigger
+from fastworker.protocol import bindings as shared
+from fastworker.protocol.bindings import is_http_only, name_problems
+from fastworker.protocol.routing import is_reserved
 
 __all__ = ["RETURN", "Binding", "Function", "read_functions"]
 

@@ -279,7 +279,7 @@ def test_command_without_its_extra_says_what_to_install(tmp_path: Path) -> None:
 def test_server_imports_nothing_of_the_local_host() -> None:
     """Layering: the modules of `serve` know neither devhost nor its libraries."""
     code = (
-        "import sys, fastworker.supervisor, fastworker.worker, fastworker.zygote, fastworker.cli\n"
+        "import sys, fastworker.supervisor.run, fastworker.worker.run, fastworker.zygote.run, fastworker.cli\n"
         "print([m for m in sys.modules if m.startswith(('fastworker.devhost', 'fastworker.commands', 'aiohttp', "
         "'azure', 'rich', 'watchfiles', 'debugpy', 'cronsim'))])"
     )

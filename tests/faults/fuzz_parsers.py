@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import fastworker as fw
-from fastworker.app import App
 from fastworker.deadline import Deadline
-from fastworker.http1 import BodyPieces, HTTP1Connection, Rejection, Request
-from fastworker.invoke import Rejected, begin
-from fastworker.loaded_app import assemble
+from fastworker.functions.app import App
+from fastworker.functions.invocation import Rejected, begin
+from fastworker.functions.loaded_app import assemble
+from fastworker.protocol.http1 import BodyPieces, HTTP1Connection, Rejection, Request
 
 app = App()
 

@@ -85,7 +85,7 @@ def test_killed_worker_leaves_its_stack(server: Server) -> None:
     assert "bbbbbbbb-0000-0000-0000-000000000000" in line
     assert "scenarios.py" in line
     assert "in long_c_call" in line
-    assert "service.py" not in line
+    assert "dispatch.py" not in line
 
 
 def test_worker_stopped_from_outside_is_answered_for(server: Server) -> None:

@@ -129,7 +129,7 @@ def test_whatever_a_handler_does_to_its_process_others_are_served(serve: Serve, 
 DEADLY = (
     APP
     + """
-from fastworker.connections import Held
+from fastworker.ipc.connections import Held
 Held.place = lambda *_: os._exit(9)
 """
 )

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from fastworker.http1 import Request
-from fastworker.http_routes import HttpRoute
-from fastworker.mixed_auth import LEVELS
-from fastworker.routing import RouteTable, decoded_path
+from fastworker.functions.http_routes import HttpRoute
+from fastworker.functions.mixed_auth import LEVELS
+from fastworker.protocol.http1 import Request
+from fastworker.protocol.routing import RouteTable, decoded_path
 
 ID = b"7b4f3a0e-5d0b-4a37-b0a9-0d7d6a1f2c11"
 AGENT = b"Azure-Functions-Host/4.1037.0.0"
@@ -21,7 +21,7 @@ UNRESERVED = re.compile(r"%(?:2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|5[fF]|6[1-9a-
 
 
 class Mode(NamedTuple):
-    """host.json, as fastworker.mixed_auth.Forwarding has it, and how the server was started."""
+    """host.json, as fastworker.functions.mixed_auth.Forwarding has it, and how the server was started."""
 
     http_shape: str
     http_shape_key: str | None = "customHandler.enableForwardingHttpRequest"

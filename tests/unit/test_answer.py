@@ -5,7 +5,7 @@ from http import HTTPStatus
 import orjson
 import pytest
 
-from fastworker.answer import Answer, problem, render
+from fastworker.protocol.answer import Answer, problem, render
 
 
 def test_an_answer_is_one_piece_of_http():

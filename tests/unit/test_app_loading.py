@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from fastworker.errors import AppLoadError
-from fastworker.loaded_app import load_app
+from fastworker.functions.loaded_app import load_app
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_failing_import_names_type_message_and_line(write, capfd, text, line, me
     if "exit" not in text:
         error_text = capfd.readouterr().err
         assert "importing" in error_text
-        assert "fastworker/app.py" not in error_text
+        assert "fastworker/functions/app.py" not in error_text
 
 
 def test_failing_import_is_placed_in_the_users_code(write):

@@ -1,4 +1,4 @@
-"""arriving.py: pieces of a body, read when they are asked for and not before."""
+"""request_body.py: pieces of a body, read when they are asked for and not before."""
 
 import asyncio
 import socket
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastworker.arriving import ArrivingBody
 from fastworker.errors import ClientGoneError, RequestError
-from fastworker.http1 import BodyPieces
+from fastworker.protocol.http1 import BodyPieces
+from fastworker.streaming.request_body import ArrivingBody
 
 
 class Upload:

@@ -8,10 +8,10 @@ import pytest
 
 from fastworker.adapters.asgi import AsgiApp, Lifespan
 from fastworker.adapters.exact_response import ExactResponse
-from fastworker.answer import Answer
 from fastworker.errors import AppLoadError
-from fastworker.http1 import Request as HttpRequest
-from fastworker.plain import PlainRequest, Streaming
+from fastworker.protocol.answer import Answer
+from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.plain_http import PlainRequest, Streaming
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]

@@ -11,7 +11,7 @@ import azure.functions as func
 import pytest
 
 from fastworker.errors import AppLoadError
-from fastworker.loaded_app import load_app
+from fastworker.functions.loaded_app import load_app
 from fastworker.testing import TestClient
 
 ANONYMOUS = func.AuthLevel.ANONYMOUS

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastworker.bindings import KINDS, Binding, is_http_only, name_problems, name_warnings, to_json
-from fastworker.function_json import from_json
+from fastworker.config.function_json import from_json
+from fastworker.protocol.bindings import KINDS, Binding, is_http_only, name_problems, name_warnings, to_json
 
 bindings = st.builds(
     Binding,

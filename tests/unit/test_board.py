@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastworker import board
-from fastworker.board import Board, ConnectionRow, LoopSeat, Phase, Seat, WorkerRow
+from fastworker.ipc import board
+from fastworker.ipc.board import Board, ConnectionRow, LoopSeat, Phase, Seat, WorkerRow
 
 FIRST, SLOTS, CONNECTIONS = 10_000, 3, 5
 NUMBERS = range(FIRST, FIRST + CONNECTIONS)

@@ -6,10 +6,10 @@ import json
 import msgspec
 import pytest
 
-from fastworker.bindings import Binding
-from fastworker.body_limit import BESIDE, check_bodies, decoded_size, envelope_limit
 from fastworker.errors import RequestError
-from fastworker.messages import ClientError, HttpData
+from fastworker.protocol.bindings import Binding
+from fastworker.protocol.body_limit import BESIDE, check_bodies, decoded_size, envelope_limit
+from fastworker.protocol.messages import ClientError, HttpData
 
 TEXTS = ["", "a", "abc" * 50, '"' * 100, "\0" * 100, "\u00e9\u20ac\U0001f600" * 20, "\\" * 7, "\ud800", "\r\n\t"]
 

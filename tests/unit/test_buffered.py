@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastworker.board import Board, Seat
-from fastworker.buffered import Buffered, default_limit
-from fastworker.http1 import COUNTED, HTTP1Connection, Rejection, Request
+from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.buffered import Buffered, default_limit
+from fastworker.protocol.http1 import COUNTED, HTTP1Connection, Rejection, Request
 
 MIB = 1 << 20
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fastworker.bytecode import roots_of
+from fastworker.zygote.bytecode import roots_of
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastworker.bindings import RETURN, Binding
-from fastworker.dates import looks_like_date
 from fastworker.hostrules.answers import HttpReply, accept, http_reply
 from fastworker.hostrules.dotnet_values import parse_date
 from fastworker.hostrules.output_values import objects
-from fastworker.jsontext import UnencodableError
-from fastworker.messages import Response
-from fastworker.outputs import output_encoder, render_answer
-from fastworker.plain import plain_answer
-from fastworker.streams import EventStream
+from fastworker.protocol.bindings import RETURN, Binding
+from fastworker.protocol.dates import looks_like_date
+from fastworker.protocol.jsontext import UnencodableError
+from fastworker.protocol.messages import Response
+from fastworker.protocol.outputs import output_encoder, render_answer
+from fastworker.protocol.plain_http import plain_answer
+from fastworker.protocol.streams import EventStream
 
 FORMS = pytest.mark.parametrize("name", ["res", RETURN])
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastworker.choice import Choice
 from fastworker.errors import MixedAuthError
-from fastworker.http1 import Request
-from fastworker.http_routes import HttpRoute
-from fastworker.mixed_auth import LEVELS, check_levels, may_not_redirect, reachable
+from fastworker.functions.choice import Choice
+from fastworker.functions.http_routes import HttpRoute
+from fastworker.functions.mixed_auth import LEVELS, check_levels, may_not_redirect, reachable
+from fastworker.protocol.http1 import Request
 from tests.unit.forwarding_host import ID, Client, ForwardingHost, Mode, decoded_path, written_anew
 
 # A minute's worth was run once (20,000); each run of the suite tries others.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastworker.board import Board, LoopSeat, Seat
-from fastworker.connections import FIRST_NUMBER, MOST_CONNECTIONS, Audit, Connections, Held, Range, number_range
+from fastworker.ipc.board import Board, LoopSeat, Seat
+from fastworker.ipc.connections import FIRST_NUMBER, MOST_CONNECTIONS, Audit, Connections, Held, Range, number_range
 
 NUMBERS = Range(700, 4)
 LIVE = {0: None, 1: None}
@@ -141,7 +141,7 @@ def test_a_worker_that_asks_for_one_connection_gets_others_before_it(server):
 
 def test_what_is_lent_at_once_is_limited(server, monkeypatch):
     """A control socket has room for so many messages, and no more."""
-    monkeypatch.setattr("fastworker.connections.LENT_AT_ONCE", 2)
+    monkeypatch.setattr("fastworker.ipc.connections.LENT_AT_ONCE", 2)
     numbers = [server.connect() for _ in range(4)]
     assert server.connections.lend(numbers[0], 0) == [numbers[3], numbers[0]]
     assert server.connections.lend(numbers[1], 0) == [numbers[2], numbers[1]]

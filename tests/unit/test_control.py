@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastworker import control
-from fastworker.control import CAUSE_LIMIT, ControlSocket, control_pair
+from fastworker.ipc import control
+from fastworker.ipc.control import CAUSE_LIMIT, ControlSocket, control_pair
 
 MESSAGES = [
     control.ForkWorker(3),

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastworker.bindings import Binding
-from fastworker.envelope import Metadata, envelope_reader
 from fastworker.errors import RequestError
-from fastworker.plan import argument_decoder
+from fastworker.functions.build import argument_decoder
+from fastworker.protocol.bindings import Binding
+from fastworker.protocol.envelope import Metadata, envelope_reader
 
 read_envelope = envelope_reader({"job": msgspec.Raw})
 

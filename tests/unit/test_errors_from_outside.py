@@ -12,21 +12,23 @@ from typing import Any
 
 import pytest
 
-from fastworker import acceptor as acceptor_module
-from fastworker import connections as connections_module
-from fastworker import control, rescue, workers, zygotes
-from fastworker.acceptor import OF_ONE_CLIENT, Acceptor
-from fastworker.board import Board, Seat
-from fastworker.connections import Connections, Range
-from fastworker.control import PACKET_BAD, PASSING, PEER_GONE, ControlSocket, FromWorker, StrayMessage
-from fastworker.inherited import Inherited
-from fastworker.orphans import Death
-from fastworker.picture import PictureFrame
-from fastworker.processes import Process
-from fastworker.rescue import Rescue
+from fastworker.ipc import connections as connections_module
+from fastworker.ipc import control
+from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.connections import Connections, Range
+from fastworker.ipc.control import PACKET_BAD, PASSING, PEER_GONE, ControlSocket, FromWorker, StrayMessage
+from fastworker.ipc.inherited import Inherited
+from fastworker.ipc.processes import Process
+from fastworker.ipc.stack_dump import PictureFrame
 from fastworker.settings import Settings
-from fastworker.workers import Worker, Workers
-from fastworker.zygotes import Zygotes
+from fastworker.supervisor import acceptor as acceptor_module
+from fastworker.supervisor import crash_recovery as rescue
+from fastworker.supervisor import workers, zygotes
+from fastworker.supervisor.acceptor import OF_ONE_CLIENT, Acceptor
+from fastworker.supervisor.crash_recovery import Rescue
+from fastworker.supervisor.crash_rules import Death
+from fastworker.supervisor.workers import Worker, Workers
+from fastworker.supervisor.zygotes import Zygotes
 
 NUMBERS = Range(720, 8)
 EVERY = sorted(errno.errorcode)
@@ -378,7 +380,7 @@ def test_a_warden_that_ends_takes_its_unborn_along_and_another_is_wanted(half):
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_a_socketpair_that_cannot_be_made_is_the_callers_to_deal_with(half, code, monkeypatch):
-    """A zygote is unborn then, and a worker a failed start; see supervisor.py."""
+    """A zygote is unborn then, and a worker a failed start; see supervisor/run.py."""
     family, _ = zygotes_of(half)
     warden = warden_of(half, family)
     monkeypatch.setattr(zygotes, "control_pair", failing(code))
@@ -398,9 +400,9 @@ def test_a_socketpair_that_cannot_be_made_is_the_callers_to_deal_with(half, code
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.ESRCH])
 def test_a_signal_that_cannot_be_sent_is_no_error(code, pidfd, monkeypatch):
     """Its target has ended, or has become somebody else's by a set-uid program."""
-    monkeypatch.setattr("fastworker.processes.os.kill", failing(code))
-    monkeypatch.setattr("fastworker.processes.os.killpg", failing(code))
-    monkeypatch.setattr("fastworker.processes.signal.pidfd_send_signal", failing(code))
+    monkeypatch.setattr("fastworker.ipc.processes.os.kill", failing(code))
+    monkeypatch.setattr("fastworker.ipc.processes.os.killpg", failing(code))
+    monkeypatch.setattr("fastworker.ipc.processes.signal.pidfd_send_signal", failing(code))
     process = Process(os.getpid(), os.pidfd_open(os.getpid()) if pidfd else None)
     process.signal(15)
     process.kill_group()
@@ -412,7 +414,7 @@ def test_a_signal_that_cannot_be_sent_is_no_error(code, pidfd, monkeypatch):
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM, errno.EMFILE])
 def test_a_process_without_a_pidfd_is_known_by_its_pid(code, monkeypatch):
     """An old kernel, or a filter of system calls: slower to notice, and otherwise the same."""
-    monkeypatch.setattr("fastworker.processes.os.pidfd_open", failing(code))
+    monkeypatch.setattr("fastworker.ipc.processes.os.pidfd_open", failing(code))
     process = Process.of_child(os.getpid())
     assert process.fileno() is None
     assert not process.ended

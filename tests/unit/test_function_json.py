@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fastworker.config_files import ConfigFileError
-from fastworker.function_json import FunctionJson, read_function_json
+from fastworker.config.config_files import ConfigFileError
+from fastworker.config.function_json import FunctionJson, read_function_json
 
 TRIGGER = {"type": "httpTrigger", "direction": "in", "name": "req", "authLevel": "anonymous"}
 OUTPUT = {"type": "http", "direction": "out", "name": "res"}

@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastworker.headers import cookie_lines, given_content_type, header_bytes, header_name, header_pairs, header_text
-from fastworker.jsontext import UnencodableError
-from fastworker.messages import Response
+from fastworker.protocol.headers import (
+    cookie_lines,
+    given_content_type,
+    header_bytes,
+    header_name,
+    header_pairs,
+    header_text,
+)
+from fastworker.protocol.jsontext import UnencodableError
+from fastworker.protocol.messages import Response
 
 
 @pytest.mark.parametrize("headers", [{"A": "1", "b": "2"}, [("A", "1"), ("b", "2")], iter([("A", "1"), ("b", "2")])])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fastworker.host_json import HostJson, read_host_json
+from fastworker.config.host_json import HostJson, read_host_json
 
 HANDLER = {"description": {"defaultExecutablePath": "python3", "arguments": ["h.py"]}}
 

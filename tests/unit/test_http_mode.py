@@ -8,9 +8,9 @@ import pytest
 
 import fastworker as fw
 from fastworker.commands import sync
-from fastworker.http_mode import Mode, fitting_mode, streams
-from fastworker.http_routes import http_routes
-from fastworker.loaded_app import assemble
+from fastworker.functions.http_mode import Mode, fitting_mode, streams
+from fastworker.functions.http_routes import http_routes
+from fastworker.functions.loaded_app import assemble
 
 
 def fitting(folder, app: fw.App) -> Mode:

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from fastworker import App
-from fastworker.http_routes import http_routes
-from fastworker.loaded_app import assemble
+from fastworker.functions.http_routes import http_routes
+from fastworker.functions.loaded_app import assemble
 
 HTTP_OUT = {"type": "http", "direction": "out", "name": "res"}
 

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from fastworker.errors import DeadlineExceeded
-from fastworker.interrupt import SOFT_SIGNAL, MainThread
+from fastworker.worker.interrupt import SOFT_SIGNAL, MainThread
 
 HOUR_NS = 3600 * 10**9
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import fastworker as fw
 from fastworker import log_records, logs
-from fastworker.answer import Answer
 from fastworker.deadline import deadline_from
-from fastworker.invoke import Invocation, Rejected, begin, run_async, run_sync
-from fastworker.loaded_app import assemble
+from fastworker.functions.invocation import Invocation, Rejected, begin, run_async, run_sync
+from fastworker.functions.loaded_app import assemble
+from fastworker.protocol.answer import Answer
 
 ID = "7b4f3a0e-5d0b-4a37-b0a9-0d7d6a1f2c11"
 DEADLINE = deadline_from(10**9, 55 * 10**9, 10**9)
@@ -194,7 +194,7 @@ def test_handler_that_raises_is_a_500(capfd, error, is_async):
     captured = capfd.readouterr()
     assert "Traceback" in captured.err
     assert "in sync_handler" in captured.err
-    assert "fastworker/invoke.py" not in captured.err
+    assert "fastworker/functions/invocation.py" not in captured.err
     assert ID in captured.err
 
 

@@ -72,10 +72,12 @@ def reach(*names: str, deep: bool = True) -> set[str]:
 
 def test_the_reader_of_imports_sees_what_is_there():
     """A test of imports that finds none proves nothing."""
-    assert {"uvloop", "fastworker.pool", "fastworker.linux", "fastworker.control"} <= imports_of("supervisor")
-    assert "fastworker.worker" in imports_of("cli")
-    assert "fastworker.worker" not in imports_of("cli", deep=False)
-    assert "fastworker.app" not in imports_of("__init__")  # TYPE_CHECKING only
+    assert {"uvloop", "fastworker.supervisor.pool", "fastworker.ipc.linux", "fastworker.ipc.control"} <= imports_of(
+        "supervisor"
+    )
+    assert "fastworker.worker.run" in imports_of("cli")
+    assert "fastworker.worker.run" not in imports_of("cli", deep=False)
+    assert "fastworker.functions.app" not in imports_of("__init__")  # TYPE_CHECKING only
     assert {"worker", "exchange", "service", "http1", "app"} <= reach("worker")
 
 

@@ -16,12 +16,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fastworker import headers as answer_headers
-from fastworker.body_limit import decoded_size
+from fastworker.config.host_json import read_host_json
 from fastworker.devhost import arguments, visitors
-from fastworker.envelope import Metadata
-from fastworker.forms import read_form
-from fastworker.host_json import read_host_json
 from fastworker.hostrules import (
     answers,
     blob_paths,
@@ -35,11 +31,15 @@ from fastworker.hostrules import (
     timespan,
     urls,
 )
-from fastworker.http1 import HTTP1Connection
-from fastworker.http1 import Request as HttpRequest
-from fastworker.messages import HttpData, Request, Response
-from fastworker.plain import PlainRequest
-from fastworker.routing import RouteTable
+from fastworker.protocol import headers as answer_headers
+from fastworker.protocol.body_limit import decoded_size
+from fastworker.protocol.envelope import Metadata
+from fastworker.protocol.forms import read_form
+from fastworker.protocol.http1 import HTTP1Connection
+from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.messages import HttpData, Request, Response
+from fastworker.protocol.plain_http import PlainRequest
+from fastworker.protocol.routing import RouteTable
 
 SMALL, LARGE = 1024, 64 * 1024
 # A count that grows with the length grows 64 times; with its square, 4,096 times.

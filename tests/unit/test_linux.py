@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastworker import linux
+from fastworker.ipc import linux
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_standard_descriptors_that_were_closed_lead_nowhere(closed):
     """The others stay what they are; what is opened next has another number."""
     code = f"""
 import os
-from fastworker import linux
+from fastworker.ipc import linux
 marks = [os.dup(number) for number in range(3)]
 closed = {closed}
 for number in closed:

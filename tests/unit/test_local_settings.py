@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastworker.config_files import ConfigFileError
-from fastworker.local_settings import read_local_settings
+from fastworker.config.config_files import ConfigFileError
+from fastworker.config.local_settings import read_local_settings
 
 
 def read(text: str):

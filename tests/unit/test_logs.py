@@ -130,7 +130,7 @@ def test_importing_fastworker_and_its_logs_is_cheap():
     """The supervisor imports both, and none of what only workers need."""
     script = (
         "import sys, fastworker, fastworker.logs; "
-        "print([m for m in ('msgspec', 'orjson', 'asyncio', 'numpy', 'fastworker.app') if m in sys.modules])"
+        "print([m for m in ('msgspec', 'orjson', 'asyncio', 'numpy', 'fastworker.functions.app') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
 

@@ -6,11 +6,11 @@ import msgspec
 import orjson
 import pytest
 
-from fastworker.bindings import Binding
-from fastworker.envelope import envelope_reader
 from fastworker.errors import RequestError
-from fastworker.messages import HTTP_VALUE, ClientError, Request
-from fastworker.plan import argument_decoder
+from fastworker.functions.build import argument_decoder
+from fastworker.protocol.bindings import Binding
+from fastworker.protocol.envelope import envelope_reader
+from fastworker.protocol.messages import HTTP_VALUE, ClientError, Request
 
 read_envelope = envelope_reader({"req": HTTP_VALUE})
 

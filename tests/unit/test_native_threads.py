@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from fastworker import native_threads
-from fastworker.native_threads import lost_in_a_fork
+from fastworker.zygote import native_threads
+from fastworker.zygote.native_threads import lost_in_a_fork
 
 
 @pytest.mark.parametrize(

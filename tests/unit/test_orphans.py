@@ -1,10 +1,10 @@
-"""orphans.py: every phase in which a worker can die, and what becomes of its connection."""
+"""crash_rules.py: every phase in which a worker can die, and what becomes of its connection."""
 
 import orjson
 import pytest
 
-from fastworker.board import ENDLESS, ConnectionRow, Phase
-from fastworker.orphans import Death, Fate, Found, decide
+from fastworker.ipc.board import ENDLESS, ConnectionRow, Phase
+from fastworker.supervisor.crash_rules import Death, Fate, Found, decide
 
 SENT_NS, HARD_NS = 1_000_000_000, 7_000_000_000
 DEATH = Death("its worker died: killed by SIGSEGV")

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastworker.bindings import RETURN, Binding
-from fastworker.jsontext import UnencodableError
-from fastworker.messages import Response
-from fastworker.outputs import NOTHING, output_encoder, render_answer
+from fastworker.protocol.bindings import RETURN, Binding
+from fastworker.protocol.jsontext import UnencodableError
+from fastworker.protocol.messages import Response
+from fastworker.protocol.outputs import NOTHING, output_encoder, render_answer
 from fastworker.testing_host import HttpResponse, read_outputs
 
 DATE = "2020-01-02T03:04:05"

@@ -1,12 +1,12 @@
-"""picture.py: faulthandler's dumps, cut to what their reader wrote."""
+"""stack_dump.py: faulthandler's dumps, cut to what their reader wrote."""
 
 import faulthandler
 import os
 import threading
 
 import fastworker
-from fastworker import interrupt
-from fastworker.picture import MOST_FRAMES, PictureFrame, shorten
+from fastworker.ipc.stack_dump import MOST_FRAMES, PictureFrame, shorten
+from fastworker.worker import interrupt
 
 OURS = os.path.dirname(fastworker.__file__)
 

@@ -1,4 +1,4 @@
-"""plain.py: the request as a handler reads it in plain HTTP, and its answer on the way out."""
+"""plain_http.py: the request as a handler reads it in plain HTTP, and its answer on the way out."""
 
 import base64
 from pathlib import Path
@@ -9,15 +9,15 @@ import msgspec
 import orjson
 import pytest
 
-from fastworker.answer import Answer
 from fastworker.errors import RequestError
+from fastworker.functions.invocation import _plain_answer
 from fastworker.hostrules.principals import principal_identity
-from fastworker.http1 import Request as HttpRequest
-from fastworker.invoke import _plain_answer
-from fastworker.jsontext import UnencodableError
-from fastworker.messages import ClientError, Response
-from fastworker.plain import FileBody, PlainRequest, Streaming, plain_answer
-from fastworker.streams import END, Event, EventStream
+from fastworker.protocol.answer import Answer
+from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.jsontext import UnencodableError
+from fastworker.protocol.messages import ClientError, Response
+from fastworker.protocol.plain_http import FileBody, PlainRequest, Streaming, plain_answer
+from fastworker.protocol.streams import END, Event, EventStream
 
 
 class Order(msgspec.Struct):

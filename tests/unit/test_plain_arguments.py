@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 import fastworker as fw
-from fastworker.bindings import HttpShape
-from fastworker.http1 import Request as HttpRequest
-from fastworker.loaded_app import assemble
-from fastworker.messages import ClientError
-from fastworker.plain import PlainRequest
-from fastworker.plan import Function
+from fastworker.functions.build import Function
+from fastworker.functions.loaded_app import assemble
+from fastworker.protocol.bindings import HttpShape
+from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.messages import ClientError
+from fastworker.protocol.plain_http import PlainRequest
 from fastworker.testing import TestClient
 
 

@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fastworker import pool
-from fastworker.pool import (
+from fastworker.supervisor import pool
+from fastworker.supervisor.pool import (
     FORK_S,
     Abandon,
     AppReady,

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import pytest
 
 import fastworker as fw
-from fastworker.board import Board, Seat
-from fastworker.http1 import HTTP1Connection
-from fastworker.http_routes import http_routes
-from fastworker.invoke import begin, begin_plain
-from fastworker.loaded_app import LoadedApp, assemble
-from fastworker.plain import PlainRequest
-from fastworker.service import Service
+from fastworker.functions.http_routes import http_routes
+from fastworker.functions.invocation import begin, begin_plain
+from fastworker.functions.loaded_app import LoadedApp, assemble
+from fastworker.ipc.board import Board, Seat
+from fastworker.protocol.http1 import HTTP1Connection
+from fastworker.protocol.plain_http import PlainRequest
 from fastworker.settings import parse_settings
+from fastworker.worker.dispatch import Service
 
 ID = "7b4f3a0e-5d0b-4a37-b0a9-0d7d6a1f2c11"
 OWN = (

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import fastworker
-from fastworker.app import App
-from fastworker.declarations import Declarations
-from fastworker.loaded_app import assemble
+from fastworker.functions.app import App
+from fastworker.functions.declarations import Declarations
+from fastworker.functions.loaded_app import assemble
 from fastworker.settings import PREFIX, options
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 import fastworker as fw
-from fastworker.arriving import ArrivingBody
-from fastworker.http1 import BodyPieces
-from fastworker.http1 import Request as HttpRequest
-from fastworker.loaded_app import assemble
-from fastworker.plain import PlainRequest
+from fastworker.functions.loaded_app import assemble
+from fastworker.protocol.http1 import BodyPieces
+from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.plain_http import PlainRequest
+from fastworker.streaming.request_body import ArrivingBody
 
 app = fw.App()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fastworker.rest import WAKE_SIGNAL, Rest
+from fastworker.worker.rest import WAKE_SIGNAL, Rest
 
 LONG_S = 30.0
 

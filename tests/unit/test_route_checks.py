@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastworker import App
-from fastworker.loaded_app import assemble
+from fastworker.functions.loaded_app import assemble
 
 HOST = '{"version": "2.0", "extensions": {"http": {"routePrefix": "%s"}}}'
 

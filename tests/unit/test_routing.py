@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastworker.route_constraint import ConstraintError, constraint
-from fastworker.route_template import capitals
-from fastworker.routing import Route, RouteError, RouteTable, decoded_path, is_reserved, sort_key
+from fastworker.protocol.route_constraint import ConstraintError, constraint
+from fastworker.protocol.route_template import capitals
+from fastworker.protocol.routing import Route, RouteError, RouteTable, decoded_path, is_reserved, sort_key
 
 GUID = "2c0a9d61-6d0e-4c5f-9a54-0b7f4f1c8e10"
 

@@ -1,4 +1,4 @@
-"""sending.py and outgoing.py on a pair of sockets: what goes out, when items are made, and that sources are closed."""
+"""stream_sender.py and stream_writer.py on a pair of sockets: what goes out, when items are made, and that sources are closed."""
 
 import asyncio
 import socket
@@ -10,12 +10,12 @@ import h11
 import pytest
 
 from fastworker.errors import ClientGoneError, DeadlineExceeded
-from fastworker.jsontext import UnencodableError
-from fastworker.messages import Response
-from fastworker.outgoing import COPIED, Outgoing
-from fastworker.plain import FileBody, Streaming, plain_answer
-from fastworker.sending import send, send_async
-from fastworker.streams import Event, EventStream
+from fastworker.protocol.jsontext import UnencodableError
+from fastworker.protocol.messages import Response
+from fastworker.protocol.plain_http import FileBody, Streaming, plain_answer
+from fastworker.protocol.streams import Event, EventStream
+from fastworker.streaming.stream_sender import send, send_async
+from fastworker.streaming.stream_writer import COPIED, Outgoing
 
 
 class Wire(Outgoing):

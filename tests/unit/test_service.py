@@ -1,4 +1,4 @@
-"""service.py: from a request to its answer, on a small app and a real loop, without processes."""
+"""dispatch.py: from a request to its answer, on a small app and a real loop, without processes."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ import orjson
 import pytest
 import uvloop
 
-from fastworker.answer import Answer
-from fastworker.board import Board, Seat
-from fastworker.http1 import Request
-from fastworker.loaded_app import load_app
-from fastworker.service import Service
+from fastworker.functions.loaded_app import load_app
+from fastworker.ipc.board import Board, Seat
+from fastworker.protocol.answer import Answer
+from fastworker.protocol.http1 import Request
 from fastworker.settings import parse_settings
+from fastworker.worker.dispatch import Service
 
 APP = """
 import asyncio

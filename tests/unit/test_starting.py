@@ -2,10 +2,10 @@
 
 import pytest
 
-from fastworker import starting
-from fastworker.pool import AppReady, Pool, Tick, WorkerForked
 from fastworker.settings import Settings
-from fastworker.starting import Starting, advice
+from fastworker.supervisor import starting
+from fastworker.supervisor.pool import AppReady, Pool, Tick, WorkerForked
+from fastworker.supervisor.starting import Starting, advice
 
 
 @pytest.fixture

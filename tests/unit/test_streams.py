@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastworker.jsontext import UnencodableError
-from fastworker.streams import END, Event, EventItems, EventStream, Items, encode_event, is_stream
+from fastworker.protocol.jsontext import UnencodableError
+from fastworker.protocol.streams import END, Event, EventItems, EventStream, Items, encode_event, is_stream
 
 
 def sent(content_type: str | None, *values: object) -> tuple[str, bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvloop
 
-from fastworker.surroundings import Surroundings
+from fastworker.worker.surroundings import Surroundings
 
 name = contextvars.ContextVar("name", default="nobody")
 

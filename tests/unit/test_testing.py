@@ -11,8 +11,8 @@ import pytest
 
 import fastworker as fw
 from fastworker.errors import AppLoadError, RequestError
-from fastworker.jsontext import UnencodableError
-from fastworker.loaded_app import load_app
+from fastworker.functions.loaded_app import load_app
+from fastworker.protocol.jsontext import UnencodableError
 from fastworker.testing import TestClient
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "order"

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 import fastworker as fw
-from fastworker.bindings import Binding
-from fastworker.envelope import envelope_reader
 from fastworker.errors import RequestError
-from fastworker.plan import argument_decoder
+from fastworker.functions.build import argument_decoder
+from fastworker.protocol.bindings import Binding
+from fastworker.protocol.envelope import envelope_reader
 
 UTC = datetime.UTC
 

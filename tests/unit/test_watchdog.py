@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from fastworker import board as board_module
-from fastworker.board import Board, Seat, WorkerRow
-from fastworker.processes import Process
-from fastworker.watchdog import MISSED_BEAT_S, SCAN_S, STALLED_S, Watchdog
+from fastworker.ipc import board as board_module
+from fastworker.ipc.board import Board, Seat, WorkerRow
+from fastworker.ipc.processes import Process
+from fastworker.supervisor.watchdog import MISSED_BEAT_S, SCAN_S, STALLED_S, Watchdog
 
 NUMBER, SLOT = 10_000, 0
 FAR = 1 << 60  # no deadline strikes here
@@ -167,7 +167,7 @@ class Room:
             unpack_from = begun.unpack_from
 
         monkeypatch.setattr(board_module, "_BEGUN", Packed())
-        monkeypatch.setattr("fastworker.watchdog.log.error", lambda *_, **__: None)
+        monkeypatch.setattr("fastworker.supervisor.watchdog.log.error", lambda *_, **__: None)
         kill = lambda *_: self.killed_s.append(self.now_s)  # noqa: E731
         self.watchdog = Watchdog(Loop(), self.board, Connections(), None, 1.0, kill)  # type: ignore[arg-type]
         self.watchdog._looked_ns = int(self.now_s * 1e9)
@@ -254,7 +254,7 @@ def test_a_worker_that_stops_outside_of_user_code_is_killed_soon(monkeypatch, li
 def test_who_was_still_while_the_supervisor_stood_still_is_spared(monkeypatch):
     """A suspended machine: the workers have the grace to come back, and then two seconds more."""
     room = Room(monkeypatch)
-    monkeypatch.setattr("fastworker.watchdog.log.warning", lambda *_, **__: None)
+    monkeypatch.setattr("fastworker.supervisor.watchdog.log.warning", lambda *_, **__: None)
     room.seat.beat()
     room.pass_time(1)
     room.now_s += 3600

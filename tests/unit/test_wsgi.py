@@ -10,9 +10,9 @@ import pytest
 
 from fastworker.adapters.exact_response import ExactResponse
 from fastworker.adapters.wsgi import BodyFile, WsgiApp
-from fastworker.answer import Answer
-from fastworker.http1 import Request as HttpRequest
-from fastworker.plain import FileBody, PlainRequest, Streaming
+from fastworker.protocol.answer import Answer
+from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.plain_http import FileBody, PlainRequest, Streaming
 
 
 def request_of(

@@ -1,0 +1,1 @@
+"""The files that an app is configured by, read as the Functions host reads them."""

@@ -1,0 +1,475 @@
+"""host.json as the Functions host understands it (protocol 1.1, 1.6, 1.7), with its overrides from the environment.
+
+Used by serve (app.py), dev, sync and invoke. Rule: pure; the host's defaults are here and nowhere else, and every
+mistake that would stop the host is in `problems`, told as the host would, with the place.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from fastworker.config.config_files import ConfigFileError, JsonFile, Node, configuration, net_text, shown, unread_keys
+from fastworker.config.host_json_keys import KNOWN, NOT_OBEYED
+from fastworker.config.retry import RetryError, RetryPolicy, read_retry
+from fastworker.hostrules.timespan import TimeSpanError, parse_time_span
+
+# What a function with http bindings only gets (protocol 1.7).
+HttpShape = Literal["envelope", "forward", "proxy"]
+T = TypeVar("T")
+
+PROFILES: Final = ("default", "mcp-custom-handler", "web-app-custom-handler")
+LOG_LEVELS: Final = ("trace", "debug", "information", "warning", "error", "critical", "none")
+LOG_MODES: Final = ("never", "always", "debugonly")
+AUTH_LEVELS: Final = ("anonymous", "function", "admin", "user", "system")
+# functionTimeout of a local host and of every plan but Consumption (protocol 5.1).
+DEFAULT_TIMEOUT_S: Final = 1800.0
+CONSUMPTION_TIMEOUT_S: Final = 300.0
+CONSUMPTION_MAXIMUM_S: Final = 600.0
+# One minute more is the timeout of an HTTP client, which .NET bounds.
+LONGEST_TIMEOUT_S: Final = 24 * 86400 + 20 * 3600 + 31 * 60 + 23.647 - 60
+NO_HANDLER: Final = 'has no "customHandler" section, so there is no handler to start; fastworker sync adds one'
+
+
+class Description(NamedTuple):
+    """`customHandler.description`: the process to start (protocol 1.1)."""
+
+    executable: str = ""
+    worker_path: str = ""
+    arguments: tuple[str, ...] = ()
+    worker_arguments: tuple[str, ...] = ()
+    working_directory: str = ""
+    worker_directory: str = ""
+    stderr_for_errors_only: bool = True
+
+
+class QueueOptions(NamedTuple):
+    """`extensions.queues`; `max_polling_s` is None where host.json does not say."""
+
+    batch_size: int = 16
+    new_batch_threshold: int | None = None
+    visibility_timeout_s: float = 0.0
+    max_dequeue_count: int = 5
+    max_polling_s: float | None = None
+    encoding: Literal["base64", "none"] = "base64"
+
+
+class HttpOptions(NamedTuple):
+    """`extensions.http`; -1 is no limit."""
+
+    max_outstanding: int = -1
+    max_concurrent: int = -1
+    custom_headers: tuple[tuple[str, str], ...] = ()
+
+
+class HttpRoute(NamedTuple):
+    """`customHandler.http.routes`: a function without function.json (protocol 1.6)."""
+
+    route: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostJson:
+    """What host.json says; the defaults are the host's for an app without the file.
+
+    `function_timeout_s` is None when there is no limit or host.json does not set one (then `sets_timeout` is False).
+    `http_shape` tells what an http-only function gets (protocol 1.7), and `http_shape_key` the key that decided it.
+    `problems` stop the host, `lacks` too, but a handler that runs already can do without what is lacking; `warnings`
+    are surprises and keys that nobody reads; `not_obeyed` are keys that the host reads and the local host does not.
+    """
+
+    path: str = "host.json"
+    description: Description = field(default_factory=Description)
+    function_timeout_s: float | None = None
+    sets_timeout: bool = False
+    init_timeout_s: float = 30.0
+    http_shape: HttpShape = "envelope"
+    http_shape_key: str | None = None
+    route_prefix: str = "api"
+    port: int | None = None
+    retry: RetryPolicy | None = None
+    http: HttpOptions = field(default_factory=HttpOptions)
+    queues: QueueOptions = field(default_factory=QueueOptions)
+    max_blob_tries: int = 5
+    max_blobs_at_once: int | None = None
+    function_filter: tuple[str, ...] | None = None
+    http_routes: tuple[HttpRoute, ...] = ()
+    problems: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    not_obeyed: tuple[str, ...] = ()
+
+    @property
+    def forwards_by_name(self) -> bool:
+        """Plain HTTP comes to `/{FunctionName}`, whatever the client's path was (protocol 3.1)."""
+        return self.http_shape == "forward" and self.http_shape_key == "httpWorker"
+
+    @property
+    def local_timeout_s(self) -> float | None:
+        """functionTimeout where no plan has a say: half an hour, unless host.json sets another; None is no limit."""
+        return self.function_timeout_s if self.sets_timeout else DEFAULT_TIMEOUT_S
+
+    @property
+    def follows_redirects(self) -> bool:
+        """The host follows the handler's redirects unless forwarding is on (protocol 1.7)."""
+        return self.http_shape == "envelope" or self.forwards_by_name
+
+
+def read_host_json(path: str, data: bytes | None, environ: Mapping[str, str]) -> HostJson:
+    """host.json and its overrides. `data` is None for a missing file. Never raises: see `problems` and `lacks`.
+
+    `environ` is the host's environment, app settings included.
+    """
+    file: JsonFile | None = None
+    if data is not None:
+        try:
+            file = JsonFile(path, data)
+        except ConfigFileError as error:
+            return HostJson(path=path, problems=(str(error),))
+    reader = _Reader(path, configuration(file, environ), environ)
+    if file is not None:
+        reader.check_version(file)
+        return reader.read()
+    missing = f"{path}: does not exist: this is no function app; name its folder, or make one: fastworker new DIR"
+    return replace(reader.read(), lacks=(missing,))
+
+
+class _Reader:
+    """Typed values of .NET configuration; what cannot be converted is noted, and its default taken."""
+
+    def __init__(self, path: str, root: Node, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._root = root
+        given = {name.upper(): value for name, value in environ.items()}
+        # CONTAINER_NAME alone, by which the host knows that plan, is set in many a container of a developer, too.
+        self._in_container = bool(given.get("CONTAINER_NAME")) and not given.get("WEBSITE_INSTANCE_ID")
+        self._consumption = self._in_container and given.get("WEBSITE_SKU", "").lower() == "dynamic"
+        self.problems: list[str] = []
+        self.lacks: list[str] = []
+        self.warnings: list[str] = []
+
+    def read(self) -> HostJson:
+        name, section = self._handler()
+        shape, shape_key, profile = self._shape(name, section)
+        timeout_s, sets_timeout = self._function_timeout()
+        self._others()
+        self.warnings += unread_keys(self._root, KNOWN)
+        prefix = self._root.at("extensions", "http", "routePrefix")
+        return HostJson(
+            path=self._path,
+            description=self._description(name, section),
+            function_timeout_s=timeout_s,
+            sets_timeout=sets_timeout,
+            init_timeout_s=self._init_timeout(section),
+            http_shape=shape,
+            http_shape_key=shape_key,
+            route_prefix=self._prefix(prefix, "" if profile else "api"),
+            port=self._port(section),
+            retry=self._retry(),
+            http=self._http(),
+            queues=self._queues(),
+            max_blob_tries=self._number("extensions", "blobs", "poisonBlobThreshold", default=5, least=1),
+            max_blobs_at_once=self._number("extensions", "blobs", "maxDegreeOfParallelism", default=0, least=1) or None,
+            function_filter=self._filter(),
+            http_routes=self._routes(section, profile),
+            problems=tuple(self.problems),
+            lacks=tuple(self.lacks),
+            warnings=tuple(self.warnings),
+            not_obeyed=tuple(".".join(keys) for keys in NOT_OBEYED if (n := self._root.at(*keys)) and n.exists),
+        )
+
+    def check_version(self, file: JsonFile) -> None:
+        """The version is read from the file alone, its key in this very case (protocol 1.1)."""
+        version = file.document.get("version")
+        text = net_text(version) if not isinstance(version, dict | list) else shown(version)
+        if text == "":
+            other = next((key for key in file.document if key.lower() == "version"), None)
+            hint = f'; the key is spelt "version", not "{other}"' if other not in (None, "version") else ""
+            self.lacks.append(f'{file.where("version")}: "version": "2.0" is missing, and the host needs it{hint}')
+        elif text != "2.0" or isinstance(version, float):
+            self._wrong(file.where("version"), f'"version" must be the text "2.0", not {shown(version)}')
+
+    # ---- values ------------------------------------------------------------------------------------------------------
+
+    def _wrong(self, where: str, message: str) -> None:
+        self.problems.append(f"{where}: {message}")
+
+    def _value(self, *keys: str) -> Node | None:
+        node = self._root.at(*keys)
+        return node if node is not None and node.value is not None else None
+
+    def _flag(self, *keys: str, default: bool) -> bool:
+        node = self._value(*keys)
+        if node is None or node.value is None:
+            return default
+        text = node.value.strip().lower()
+        if text in ("true", "false"):
+            return text == "true"
+        self._wrong(node.where, f'"{keys[-1]}" is true or false, not {shown(node.value)}')
+        return default
+
+    def _number(self, *keys: str, default: int, least: int = -(2**31), most: int = 2**31 - 1) -> int:
+        node = self._value(*keys)
+        if node is None or node.value is None:
+            return default
+        try:
+            number = int(node.value.strip())
+        except ValueError:
+            self._wrong(node.where, f'"{keys[-1]}" is a whole number, not {shown(node.value)}')
+            return default
+        if not least <= number <= most:
+            limit = f"from {least} to {most}" if most < 2**31 - 1 else f"from {least}"
+            self._wrong(node.where, f'"{keys[-1]}" is a whole number {limit}, not {number}')
+            return default
+        return number
+
+    def _span(self, *keys: str, default: T) -> float | T:
+        node = self._value(*keys)
+        if node is None or node.value is None:
+            return default
+        try:
+            return parse_time_span(node.value)
+        except TimeSpanError as error:
+            self._wrong(node.where, f'"{keys[-1]}": {error}')
+            return default
+
+    def _choice(self, keys: tuple[str, ...], allowed: tuple[str, ...], default: str) -> str:
+        node = self._value(*keys)
+        if node is None or node.value is None:
+            return default
+        if node.value.lower() in allowed:
+            return node.value.lower()
+        self._wrong(node.where, f'"{keys[-1]}" is one of {", ".join(allowed)}, not {shown(node.value)}')
+        return default
+
+    def _text(self, *keys: str) -> str:
+        node = self._root.at(*keys)
+        if node is not None and node.value is None and node.children:
+            self._wrong(
+                node.where, f'"{keys[-1]}" is a text, not {"an array" if "0" in node.children else "an object"}'
+            )
+        return node.value or "" if node is not None else ""
+
+    # ---- the handler -------------------------------------------------------------------------------------------------
+
+    def _handler(self) -> tuple[str, Node | None]:
+        custom, old = (self._section(name) for name in ("customHandler", "httpWorker"))
+        if custom is not None:
+            if old is not None:
+                self.warnings.append(f"{old.where}: customHandler is used, httpWorker is ignored")
+            return "customHandler", custom
+        if old is not None:
+            return "httpWorker", old
+        self.lacks.append(f"{self._path}:1: {NO_HANDLER}")
+        return "customHandler", None
+
+    def _section(self, name: str) -> Node | None:
+        """A section, None if it is absent or null."""
+        node = self._root.at(name)
+        return None if node is None or (node.value == "" and not node.children) else node
+
+    def _description(self, name: str, section: Node | None) -> Description:
+        if section is None:
+            return Description()
+        node = section.at("description")
+        if node is None or not node.children:
+            where = node.where if node is not None else section.where
+            self.lacks.append(
+                f'{where}: {name} needs a "description" of the process, an object (the host: Missing worker '
+                f"Description.)"
+            )
+            return Description()
+        keys = (name, "description")
+        executable = self._text(*keys, "defaultExecutablePath")
+        named = node.at("defaultExecutablePath")
+        if not executable.strip() and not (named is not None and named.children):
+            self.lacks.append(f'{node.where}: "defaultExecutablePath" must name the program to start')
+        only = (name, "description", "useStdErrorStreamForErrorsOnly")
+        return Description(
+            executable=executable,
+            worker_path=self._text(*keys, "defaultWorkerPath"),
+            arguments=self._texts(node.at("arguments")),
+            worker_arguments=self._texts(node.at("workerArguments")),
+            working_directory=self._text(*keys, "workingDirectory"),
+            worker_directory=self._text(*keys, "workerDirectory"),
+            stderr_for_errors_only=self._flag(*only, default=True),
+        )
+
+    def _texts(self, node: Node | None) -> tuple[str, ...]:
+        """The values of an array; one text may hold a whole JSON array, any other text is ignored (protocol 1.1)."""
+        if node is None:
+            return ()
+        if node.value is not None and node.value.lstrip().startswith("["):
+            try:
+                listed = JsonFile(node.where, f'{{"it": {node.value}}}'.encode()).document["it"]
+            except ConfigFileError:
+                listed = None
+            if isinstance(listed, list):
+                return tuple(net_text(item) for item in listed if not isinstance(item, dict | list))
+        return tuple(child.value for child in node if child.value is not None)
+
+    def _shape(self, name: str, section: Node | None) -> tuple[HttpShape, str | None, str]:
+        profile = self._choice(("configurationProfile",), ("", *PROFILES), "default")
+        profile = "" if profile in ("", "default") else profile
+        if name == "httpWorker":
+            found: tuple[HttpShape, str | None] = ("forward", "httpWorker")
+        else:
+            proxying = self._flag(name, "enableProxyingHttpRequest", default=False)
+            forwarding = self._flag(name, "enableForwardingHttpRequest", default=False)
+            in_http = self._flag(name, "http", "enableProxying", default=False)
+            found = (
+                ("proxy", f"{name}.enableProxyingHttpRequest")
+                if proxying
+                else ("proxy", f"{name}.http.enableProxying")
+                if in_http
+                else ("forward", f"{name}.enableForwardingHttpRequest")
+                if forwarding
+                else ("envelope", None)
+            )
+        return ("proxy", "configurationProfile", profile) if profile else (*found, "")
+
+    def _init_timeout(self, section: Node | None) -> float:
+        if section is None:
+            return 30.0
+        keys = (section.key, "initializationTimeout")
+        limit: float | None = self._span(*keys, default=None)
+        node = self._value(*keys)
+        if limit is not None and limit <= 0 and node is not None:
+            self._wrong(node.where, f'"initializationTimeout" must be greater than zero, not {shown(node.value)}')
+            return 30.0
+        return 30.0 if limit is None else limit
+
+    def _port(self, section: Node | None) -> int | None:
+        if section is None:
+            return None
+        return self._number(section.key, "port", default=0, least=1, most=65535) or None
+
+    def _routes(self, section: Node | None, profile: str) -> tuple[HttpRoute, ...]:
+        if section is None:
+            return ()
+        level = self._choice((section.key, "http", "defaultAuthorizationLevel"), AUTH_LEVELS, "function")
+        found = []
+        for entry in section.at("http", "routes") or ():
+            keys = (section.key, "http", "routes", entry.key)
+            route = self._value(*keys, "route")
+            if route is None or route.value is None:
+                self._wrong(entry.where, f'a route is {{"route": "..."}}, not {shown(entry.value)}')
+                continue
+            if _is_bad_route(route.value):
+                self._wrong(route.where, f"the route {route.value!r} has spaces, //, {{}} or unbalanced braces")
+                continue
+            found.append(HttpRoute(route.value, self._choice((*keys, "authorizationLevel"), AUTH_LEVELS, level)))
+        if profile and not found:
+            found = [HttpRoute("{*route}", level)]
+        return tuple(found)
+
+    # ---- the host ----------------------------------------------------------------------------------------------------
+
+    def _function_timeout(self) -> tuple[float | None, bool]:
+        node = self._value("functionTimeout")
+        most_s = CONSUMPTION_MAXIMUM_S if self._consumption else LONGEST_TIMEOUT_S
+        if node is None or not node.value:
+            return (CONSUMPTION_TIMEOUT_S, True) if self._consumption else (None, False)
+        if node.value.strip() == "-1" and not self._consumption:
+            self._warn_of_consumption(node, math.inf)
+            return None, True
+        if node.value.strip() == "-1":
+            self._wrong(
+                node.where, '"functionTimeout" -1 (no limit) is not for the Consumption plan: 10 minutes at most'
+            )
+            return None, False
+        limit: float | None = self._span("functionTimeout", default=None)
+        if limit is None:
+            return None, False
+        if not 1 <= limit <= most_s:
+            most = "10 minutes (Consumption plan)" if self._consumption else "24 days"
+            self._wrong(
+                node.where, f'"functionTimeout" is from 1 second to {most}, or -1 for no limit, not {shown(node.value)}'
+            )
+            return None, False
+        self._warn_of_consumption(node, limit)
+        if limit >= 86400:
+            self.warnings.append(f'{node.where}: "functionTimeout" {shown(node.value)} is {limit / 86400:g} days')
+        return limit, True
+
+    def _warn_of_consumption(self, node: Node, limit_s: float) -> None:
+        if self._in_container and limit_s > CONSUMPTION_MAXIMUM_S:
+            self.warnings.append(
+                f'{node.where}: "functionTimeout" {shown(node.value)} stops the host on the Consumption plan, which '
+                f"CONTAINER_NAME in the environment may stand for: 10 minutes at most"
+            )
+
+    def _prefix(self, node: Node | None, default: str) -> str:
+        if node is None or node.value is None:
+            return default
+        prefix = node.value
+        if prefix != prefix.strip("/") or "//" in prefix:
+            self._wrong(
+                node.where,
+                f'"routePrefix" is {prefix!r}: with a slash at its begin or end, or two in a row, the host serves no '
+                f"function at all; write {'/'.join(part for part in prefix.split('/') if part)!r}",
+            )
+        elif prefix.count("{") != prefix.count("}"):
+            self._wrong(node.where, f'"routePrefix" {shown(prefix)}: each {{ needs its }}')
+        return prefix
+
+    def _retry(self) -> RetryPolicy | None:
+        node = self._root.at("retry")
+        if node is None or not node.children:
+            return None
+        try:
+            return read_retry({child.key: child.value or "" for child in node})
+        except RetryError as error:
+            inner = node.at(error.key) or node
+            self._wrong(inner.where, str(error))
+            return None
+
+    def _http(self) -> HttpOptions:
+        keys = ("extensions", "http")
+        headers = self._root.at(*keys, "customHeaders") or ()
+        self._flag(*keys, "dynamicThrottlesEnabled", default=False)
+        return HttpOptions(
+            max_outstanding=self._number(*keys, "maxOutstandingRequests", default=-1),
+            max_concurrent=self._number(*keys, "maxConcurrentRequests", default=-1),
+            custom_headers=tuple((child.key, child.value) for child in headers if child.value is not None),
+        )
+
+    def _queues(self) -> QueueOptions:
+        keys = ("extensions", "queues")
+        polling: float | None = self._span(*keys, "maxPollingInterval", default=None)
+        node = self._value(*keys, "maxPollingInterval")
+        if polling is not None and polling < 0.1 and node is not None:
+            self._wrong(node.where, f'"maxPollingInterval" is at least 00:00:00.1, not {shown(node.value)}')
+        encoding = self._choice((*keys, "messageEncoding"), ("none", "base64"), "base64")
+        threshold = self._number(*keys, "newBatchThreshold", default=-1, least=0)
+        return QueueOptions(
+            batch_size=self._number(*keys, "batchSize", default=16, least=1, most=32),
+            new_batch_threshold=threshold if threshold >= 0 else None,
+            visibility_timeout_s=self._span(*keys, "visibilityTimeout", default=0.0),
+            max_dequeue_count=self._number(*keys, "maxDequeueCount", default=5, least=1),
+            max_polling_s=polling,
+            encoding="none" if encoding == "none" else "base64",
+        )
+
+    def _filter(self) -> tuple[str, ...] | None:
+        node = self._root.at("functions")
+        listed = self._texts(node)
+        return listed or None
+
+    def _others(self) -> None:
+        """Sections that the local host does not obey, but whose mistakes stop the host."""
+        for name, least_s in (("lockPeriod", 15.0), ("listenerLockPeriod", 15.0)):
+            span = self._span("singleton", name, default=least_s)
+            node = self._value("singleton", name)
+            if node is not None and not least_s <= span <= 60.0:
+                self._wrong(node.where, f'"{name}" is from 15 to 60 seconds, not {shown(node.value)}')
+        for level in self._root.at("logging", "logLevel") or ():
+            self._choice(("logging", "logLevel", level.key), LOG_LEVELS, "information")
+        self._choice(("logging", "fileLoggingMode"), LOG_MODES, "debugonly")
+        for flag in ("dynamicConcurrencyEnabled", "snapshotPersistenceEnabled"):
+            self._flag("concurrency", flag, default=False)
+
+
+def _is_bad_route(route: str) -> bool:
+    return any(map(str.isspace, route)) or "//" in route or "{}" in route or route.count("{") != route.count("}")

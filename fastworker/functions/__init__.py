@@ -1,0 +1,1 @@
+"""From decorated handlers to functions that can be invoked, and one invocation of them."""

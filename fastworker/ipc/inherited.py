@@ -1,0 +1,19 @@
+"""What every process of one server shares: made by the supervisor before any fork, inherited by all.
+
+Handed from supervisor/run.py to zygote/run.py to worker/run.py.
+Rule: nothing here is per worker, and none of it can be replaced while the server lives.
+"""
+
+import select
+from typing import NamedTuple
+
+from fastworker.ipc.board import Board
+from fastworker.ipc.stack_dump import PictureFrame
+
+
+class Inherited(NamedTuple):
+    """The shared epoll, the board, and the pipe for pictures of stuck workers."""
+
+    shared: select.epoll
+    board: Board
+    pictures: PictureFrame

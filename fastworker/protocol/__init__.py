@@ -1,0 +1,1 @@
+"""The wire protocol without I/O: HTTP, envelopes, outputs, routes. Pure: bytes and values in, bytes and values out."""

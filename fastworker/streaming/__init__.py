@@ -1,0 +1,1 @@
+"""Bodies that are sent and received piece by piece, on a connection."""

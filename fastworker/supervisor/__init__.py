@@ -1,0 +1,1 @@
+"""The supervisor process: owns every connection, keeps deadlines, answers for the dead."""

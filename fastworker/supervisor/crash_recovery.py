@@ -1,0 +1,103 @@
+"""Connections that a dead worker leaves behind: answered, handed on, closed, or found again.
+
+Called by supervisor/run.py when a worker has ended. crash_rules.py decides each fate; here it is carried out.
+Rule: the worker is dead before anything here happens, so that nobody answers twice.
+"""
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Collection, Iterable
+
+from fastworker.ipc import linux
+from fastworker.ipc.board import Board, Phase
+from fastworker.ipc.connections import Audit, Connections
+from fastworker.logs import log
+from fastworker.protocol.answer import render
+from fastworker.supervisor import crash_rules as orphans
+from fastworker.supervisor.acceptor import Acceptor
+
+
+class Rescue:
+    """Looks after what dead workers had taken."""
+
+    def __init__(self, shared: select.epoll, board: Board, connections: Connections, acceptor: Acceptor) -> None:
+        self._shared = shared
+        self._board = board
+        self._connections = connections
+        self._acceptor = acceptor
+        self._audits: list[Audit] = []
+        self._wanted = False  # an audit that could not begin yet
+        # Requests that have gone to another worker: number -> the connection, and its byte counts then.
+        self._handed_on: dict[int, tuple[socket.socket, int, int]] = {}
+
+    def taken_by(self, slot: int) -> list[int]:
+        """The connections that the board says the worker in `slot` has."""
+        return [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
+
+    def settle(self, number: int, death: orphans.Death) -> None:
+        """Ends a dead worker's hold on a connection, with an answer in its place where there has to be one."""
+        connection = self._connections.get(number)
+        if connection is None:
+            return  # closed meanwhile, for another reason
+        row = self._board.connection(number)
+        try:
+            unread, info = linux.unread_bytes(number), linux.tcp_info(connection)
+        except OSError:  # no memory: what cannot be known cannot be answered
+            self._board.release(number)
+            self._acceptor.close(number, linger=False)
+            return
+        request = (connection, info.received - unread, info.written)  # where in the stream the request begins
+        again = self._handed_on.pop(number, None) == request
+        found = orphans.Found(unread, not unread and _ended(connection), info.written, again)
+        fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns())
+        keep = fate.keep
+        if row.phase is Phase.TAKEN and keep and fate.answer is None:
+            self._handed_on[number] = request
+        if fate.answer is not None:
+            answer = render(fate.answer, keep_alive=keep, head_only=row.head)
+            try:
+                keep = connection.send(answer) == len(answer) and keep
+            except OSError:  # full or reset: nobody is reading there
+                keep = False
+        self._board.release(number)
+        if not keep or not self._connections.arm(number):
+            self._acceptor.close(number, linger=fate.answer is not None)
+
+    def begin_audit(self, live: Iterable[int]) -> None:
+        """The dead one may also have taken a connection without having said so."""
+        self._wanted = True
+        self._try_audit(live)
+
+    def go_on(self, live: Collection[int]) -> None:
+        """Another look of every audit; what is found to be nobody's is armed again."""
+        if self._wanted:
+            self._try_audit(live)
+        for audit in list(self._audits):
+            try:
+                lost = audit.step(live) or ()
+            except OSError:
+                continue  # no descriptor or memory to read the epoll with: at the next scan
+            for number in lost:
+                if self._connections.get(number) is not None:
+                    log.debug("connection.found", number=number)
+                    if not self._connections.arm(number):
+                        self._acceptor.close(number, linger=False)
+            if audit.finished:
+                self._audits.remove(audit)
+
+    def _try_audit(self, live: Iterable[int]) -> None:
+        with contextlib.suppress(OSError):
+            self._audits.append(Audit(self._shared, self._board, self._connections, live))
+            self._wanted = False
+
+
+def _ended(connection: socket.socket) -> bool:
+    """The client has closed its side, and there is nothing left to read."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -1,0 +1,451 @@
+"""The supervisor process: starts and ends workers, keeps deadlines, answers for workers that died.
+
+Started by cli.py; its warden forks zygotes, which fork workers. pool.py decides who lives, zygotes.py has that done,
+acceptor.py opens and closes connections, watchdog.py keeps deadlines, crash_recovery.py looks after what the dead leave; this
+file holds them together.
+Rule: never reads a request, never imports HTTP parsing, the app or user code, and waits for nobody: nothing that a
+client or a handler does can hold it up or end it.
+"""
+
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from typing import NamedTuple
+
+import uvloop
+
+from fastworker.deadline import limit_s
+from fastworker.ipc import linux
+from fastworker.ipc.board import Board
+from fastworker.ipc.connections import Connections, number_range
+from fastworker.ipc.control import (
+    AnyMessage,
+    AppFailed,
+    AppReady,
+    CloseConnection,
+    Dropped,
+    Exited,
+    Forked,
+    Gone,
+    Hold,
+    Leaving,
+    Occupied,
+    Retire,
+    Want,
+    WorkerFailed,
+    WorkerReady,
+)
+from fastworker.ipc.inherited import Inherited
+from fastworker.ipc.processes import Process, how_it_ended, own_signals
+from fastworker.ipc.stack_dump import PictureFrame
+from fastworker.logs import log, write_traceback
+from fastworker.output import never_wait
+from fastworker.settings import Settings
+from fastworker.supervisor import crash_rules as orphans
+from fastworker.supervisor import pool
+from fastworker.supervisor.acceptor import Acceptor
+from fastworker.supervisor.crash_recovery import Rescue
+from fastworker.supervisor.host import Host
+from fastworker.supervisor.pool import Pool, WorkerState
+from fastworker.supervisor.starting import Starting
+from fastworker.supervisor.watchdog import SCAN_S, Watchdog
+from fastworker.supervisor.workers import Worker, Workers
+from fastworker.supervisor.zygotes import LAST_S, STOP_S, WardenMain, Zygotes
+
+SLOW_SCAN_S = 1.0
+# A host that lives starts a handler that ended with this at once, and does not count it as a failure; one that ended
+# with 0 it never starts again (protocol 5.3).
+START_ME_AGAIN = 200
+
+
+class Outcome(NamedTuple):
+    """How the server ended: its exit code, and the cause unless it was told to."""
+
+    exit_code: int
+    cause: str = ""
+
+
+def run(settings: Settings, workers: int, listener: socket.socket, warden_main: WardenMain) -> Outcome:
+    """Serves on `listener` until told to stop, or until nothing can be started any more."""
+    own_signals()
+    never_wait()
+    return Supervisor(settings, workers, listener, warden_main).run()
+
+
+class Supervisor:
+    """One server. All methods run on its loop, but for `_run`, which forks wardens between two turns of it."""
+
+    def __init__(self, settings: Settings, workers: int, listener: socket.socket, warden_main: WardenMain) -> None:
+        self._settings = settings
+        longest_s = limit_s(own_s=None, server_s=settings.deadline, host_timeout_s=None, grace_s=settings.grace)
+        self._host = Host() if settings.under_host else None
+
+        soft_limit = linux.soft_descriptor_limit()
+        numbers = number_range(linux.raise_descriptor_limit())
+        slots = workers * 2 + 1
+        # Before any fork: every process must see the same epoll and the same board.
+        self._shared = select.epoll()
+        self._board = Board(slots, numbers.first, numbers.size)
+        self._inherited = Inherited(self._shared, self._board, PictureFrame())
+        self._connections = Connections(self._shared, numbers)
+        self._pool = Pool(
+            size=workers,
+            slots=slots,
+            start_timeout_s=settings.start_timeout,
+            retire_s=longest_s + settings.grace + pool.STOP_HOOKS_S,
+        )
+        self._events: deque[pool.Event] = deque()
+        kin = (self._inherited, settings, soft_limit, warden_main)
+        self._zygotes = Zygotes(*kin, hear=self._on_zygote, gone=self._zygote_gone)
+        # Before the loop is made: libuv leaves descriptors and fork handlers in whoever is forked from it.
+        self._try_fork_warden()
+        self._loop = uvloop.new_event_loop()
+        self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
+        self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor)
+        forked = lambda slot: self._step(pool.WorkerForked(slot))  # noqa: E731
+        self._workers = Workers(self._loop, self._zygotes, self._on_message, forked, self._worker_gone)
+        self._watchdog = Watchdog(
+            self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
+        )
+        self._starting = Starting(settings, self._pool, time.monotonic())
+        self._outcome: Outcome | None = None
+        self._served_before = 0
+        self._quiet_scans = 0
+        self._slow_scan_ns = 0
+        self._ending_ns = 0
+        self._hurried_ns = 0
+        self._finished = False
+
+    def run(self) -> Outcome:
+        linux.adopt_orphans()
+        linux.name_process("fastworker")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            # Leaves a note for the loop, which also keeps it while it is not running.
+            signal.signal(number, lambda number, _: self._loop.call_soon_threadsafe(self._on_signal, number))
+        self._loop.set_exception_handler(self._on_defect)
+        try:
+            self._run()
+        except Exception as error:
+            self._on_defect(None, {"exception": error})
+        assert self._outcome is not None
+        return self._outcome
+
+    def _run(self) -> None:
+        self._acceptor.start()
+        self._zygotes.watch(self._loop)
+        if self._host is not None:
+            self._host.watch(self._loop, self._host_gone)
+        self._step(pool.Tick())
+        self._loop.call_soon(self._scan)
+        while not self._finished:
+            if not self._zygotes.has_warden and not self._ending_ns:
+                self._zygotes.end_adopted()
+                self._try_fork_warden()
+            self._loop.run_forever()
+        self._end()
+
+    def _try_fork_warden(self) -> None:
+        try:
+            self._zygotes.fork_warden()
+        except OSError as error:  # too many processes, no memory: again at the next slow scan
+            log.error("fork.failed", what="the warden", cause=os.strerror(error.errno or 0))
+
+    # -- zygotes -------------------------------------------------------------------------------------------------
+
+    def _on_zygote(self, generation: int, message: AnyMessage, fd: int | None) -> None:
+        match message:
+            case AppReady(functions):
+                log.info("app.ready", generation=generation, functions=functions)
+                self._step(pool.AppReady(generation))
+            case AppFailed(exit_code, cause):
+                self._zygotes.stop(generation)
+                self._step(pool.ZygoteGone(generation, exit_code, cause))
+            case Forked(slot, pid):
+                self._workers.forked(generation, slot, Process(pid, fd))
+            case Exited(slot, pid, status):
+                self._workers.exited(generation, slot, pid, status)
+
+    def _zygote_gone(self, generation: int, how: str, unborn: bool) -> None:
+        # First, so that nothing more is asked of it.
+        cause = f"the process that imports the app {'' if unborn else 'ended: '}{how}"
+        exit_code = 5 if unborn or self._pool.has_imported else 3
+        self._step(pool.ZygoteGone(generation, exit_code, cause, unborn))
+        # Its workers are being killed by the kernel.
+        for slot, worker in self._workers.items():
+            if worker.generation == generation and worker.process is None:
+                self._workers.end(worker, None)  # never forked
+            elif worker.generation == generation:
+                self._workers.kill(
+                    slot, orphans.Death(f"its worker ended with the process that had imported the app ({how})")
+                )
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def _fork_worker(self, generation: int, slot: int) -> None:
+        self._board.clear_worker(slot)
+        try:
+            self._workers.fork(generation, slot)
+        except OSError as error:
+            cause = f"no control socket can be made for a worker: {os.strerror(error.errno or 0)}"
+            self._step(pool.WorkerGone(slot, cause, served=False, unborn=True))
+
+    def _on_message(self, worker: Worker, message: AnyMessage) -> None:
+        slot = worker.slot
+        match message:
+            case Want(number):
+                if self._connections.get(number) is None:
+                    worker.control.send(Gone(number))
+                else:
+                    for lent in self._connections.lend(number, slot):
+                        worker.control.send(Hold(lent), lent)
+            case Dropped(number):
+                self._connections.dropped(number, slot)
+            case Occupied(number, free):
+                self._acceptor.move(number, slot, free)
+            case CloseConnection(number, linger):
+                self._connections.dropped(number, slot)
+                self._acceptor.close(number, linger=linger)
+            case WorkerReady(pid):
+                self._worker_ready(worker, pid)
+            case WorkerFailed():
+                worker.failure = message
+            case Leaving():
+                log.info("worker.leaves", slot=slot, pid=worker.pid, detail="told so by somebody else (SIGTERM)")
+                self._step(pool.RecycleAsked(slot))
+
+    def _worker_ready(self, worker: Worker, pid: int) -> None:
+        slot = worker.slot
+        ready_before = self._pool.state_of(slot) is WorkerState.READY
+        if ready_before or not self._workers.check_ready(worker, pid) or worker.process is None:
+            self._workers.mistrust(worker, f"WorkerReady of process {pid}")
+            return
+        self._watchdog.watch(slot, worker.process)
+        if self._settings.max_requests is not None:
+            worker.request_limit = int(self._settings.max_requests * random.uniform(0.8, 1.2)) or 1
+        log.debug("worker.ready", slot=slot, pid=pid)
+        self._step(pool.WorkerReady(slot))
+        self._starting.ready(time.monotonic())
+
+    def _tell(self, slot: int, message: AnyMessage) -> None:
+        worker = self._workers.get(slot)
+        if worker is not None:
+            worker.control.send(message)
+            self._board.post_mail(slot)
+
+    def _retire(self, slot: int) -> None:
+        worker = self._workers.get(slot)
+        if worker is not None and worker.process is None:
+            self._workers.end(worker, None)  # not forked yet, and nobody knows when: it is not waited for
+        else:
+            self._tell(slot, Retire())
+
+    def _worker_gone(self, worker: Worker, status: int | None) -> None:
+        slot = worker.slot
+        self._watchdog.forget(slot)
+        row = self._board.last_of(slot)
+        self._served_before += row.served
+        taken = self._rescue.taken_by(slot)
+        expected = self._pool.state_of(slot) is WorkerState.RETIRING and status == 0
+        if not expected:
+            self._tell_end(worker, status, taken)
+        death = worker.death or orphans.Death(f"its worker died: {how_it_ended(status)}")
+        for number in self._connections.blocked_by(slot):
+            if self._board.owner(number) == slot:
+                self._board.release(number)
+        self._connections.forget_holder(slot)
+        for number in taken:
+            self._rescue.settle(number, death)
+        if not expected:
+            self._rescue.begin_audit(self._workers.slots())
+
+        failure = worker.failure
+        unborn = worker.process is None
+        cause = failure.cause if failure else "cannot be forked" if unborn else f"a worker {how_it_ended(status)}"
+        served = row.served > 0 or bool(taken)
+        self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5, unborn))
+
+    def _tell_end(self, worker: Worker, status: int | None, taken: list[int]) -> None:
+        """One line of an end of which nobody has told yet: how it came, and whom it took along."""
+        slot, pid = worker.slot, worker.pid
+        if worker.death is not None or not pid:
+            return
+        if not taken and status in (0, signal.SIGTERM):
+            log.info("worker.ended", slot=slot, pid=pid, detail="told so by somebody else (SIGTERM)")
+        elif worker.failure is None or self._pool.state_of(slot) is not WorkerState.STARTING:
+            cause = how_it_ended(status)
+            log.error("worker.died", slot=slot, pid=pid, cause=cause, invocations=len(taken), **self._took(taken))
+
+    def _took(self, numbers: list[int]) -> dict[str, str]:
+        """A field of a log line: the invocations on these connections."""
+        took = orphans.named([self._board.connection(number) for number in numbers])
+        return {"took_along": took} if took else {}
+
+    # -- the clock -----------------------------------------------------------------------------------------------
+
+    def _scan(self) -> None:
+        now_ns = time.monotonic_ns()
+        if self._settings.debugpy is None:  # a worker at a breakpoint is late for everything
+            self._watchdog.look(now_ns, self._pool.slots_in(WorkerState.READY, WorkerState.RETIRING))
+        self._zygotes.flush()
+        self._workers.flush()
+        self._rescue.go_on(self._workers.slots())
+        if now_ns - self._slow_scan_ns > SLOW_SCAN_S * 1e9:
+            self._slow_scan_ns = now_ns
+            self._look_around(now_ns)
+        if self._board.drain_ns and self._drained(now_ns):
+            self._step(pool.StopAsked())
+        self._step(pool.Tick())
+        if self._outcome is not None and (self._pool.empty or self._is_stuck(now_ns)):
+            self._wind_up(now_ns)
+        if not self._finished:
+            self._loop.call_later(SCAN_S, self._scan)
+
+    def _look_around(self, now_ns: int) -> None:
+        """What need not be seen at once."""
+        self._recycle()
+        for each in (self._zygotes, self._workers, self._host):
+            if each is not None:
+                each.look()
+        if not self._zygotes.has_warden and not self._ending_ns:
+            self._loop.stop()  # for it to be forked
+        self._starting.look(now_ns / 1e9)
+
+    def _recycle(self) -> None:
+        max_rss = self._settings.max_rss
+        for slot in self._pool.slots_in(WorkerState.READY):
+            worker, served = self._workers.get(slot), self._board.worker(slot).served
+            if worker is None:
+                continue
+            worn = worker.request_limit is not None and served >= worker.request_limit
+            # One that has served nothing is as small as a worker of this app can be: a new one would not help.
+            fat = max_rss is not None and served > 0 and linux.resident_bytes(worker.pid) > max_rss
+            if worn or fat:
+                self._step(pool.RecycleAsked(slot))
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._step(pool.ReloadAsked())
+        elif number == signal.SIGUSR1:
+            self._print_board()
+        elif not self._board.drain_ns:
+            log.info("drain.begins", signal=signal.Signals(number).name, limit_s=self._settings.drain)
+            self._board.drain_ns = time.monotonic_ns()
+        else:
+            self._hurry("a second signal")
+
+    def _host_gone(self, what: str) -> None:
+        """Nobody is left to answer, or to start us again."""
+        log.warning("host.gone", detail=what)
+        self._board.drain_ns = self._board.drain_ns or time.monotonic_ns()
+        self._hurry("the host has ended")
+        self._zygotes.end_warden()  # it ends all that is left, at once
+
+    def _drained(self, now_ns: int) -> bool:
+        """Nothing is in flight, in two looks: a request that lay in its socket has been taken by then."""
+        if now_ns - self._board.drain_ns > self._settings.drain * 1e9:
+            self._hurry(f"FASTWORKER_DRAIN={self._settings.drain:g} s are over")
+            return True
+        busy = any(self._board.owner(number) is not None for number in self._connections.open_numbers())
+        self._quiet_scans = 0 if busy else self._quiet_scans + 1
+        return self._quiet_scans >= 2
+
+    def _is_stuck(self, now_ns: int) -> bool:
+        """A worker that was killed does not end: it hangs in the kernel (a disk, a network drive)."""
+        return 0 < self._hurried_ns < now_ns - LAST_S * 1e9
+
+    def _hurry(self, why: str) -> None:
+        self._hurried_ns = self._hurried_ns or time.monotonic_ns()
+        death = orphans.Death(f"the server stopped before this invocation had ended ({why})", 503)
+        for slot in self._workers.slots():
+            self._workers.kill(slot, death)
+        self._step(pool.StopAsked())
+
+    def _on_defect(self, _: object, context: dict[str, object]) -> None:
+        """An exception of our own: better an end that the host can see than a server that half works."""
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            write_traceback("the supervisor failed", error)
+        print(f"fastworker: the supervisor failed: {error or context.get('message')}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    def _step(self, event: pool.Event) -> None:
+        """What follows from an event, and from those that this brings about, one after the other."""
+        self._events.append(event)
+        if len(self._events) > 1:
+            return  # further up, another one is being worked on
+        while self._events:
+            self._act(self._events[0])
+            self._events.popleft()
+
+    def _act(self, event: pool.Event) -> None:
+        for action in self._pool.step(time.monotonic(), event):
+            match action:
+                case pool.StartZygote(generation):
+                    self._start_zygote(generation)
+                case pool.StopZygote(generation):
+                    self._zygotes.stop(generation)
+                case pool.Fork(generation, slot):
+                    self._fork_worker(generation, slot)
+                case pool.Abandon(slot):
+                    worker = self._workers.get(slot)
+                    if worker is not None:
+                        self._workers.end(worker, None)
+                case pool.Retire(slot):
+                    self._retire(slot)
+                case pool.Kill(slot, reason):
+                    log.error("worker.killed", slot=slot, reason=reason, **self._took(self._rescue.taken_by(slot)))
+                    self._workers.kill(slot, orphans.Death(f"its worker was killed: {reason}"))
+                case pool.Tell(event_name, fields):
+                    log.warning(event_name, **fields)
+                case pool.GiveUp(exit_code, cause):
+                    self._outcome = Outcome(exit_code, cause)
+                    self._hurry("it cannot go on")
+        if isinstance(event, pool.StopAsked) and self._outcome is None:
+            self._outcome = Outcome(START_ME_AGAIN if self._settings.under_host else 0)
+
+    def _start_zygote(self, generation: int) -> None:
+        try:
+            self._zygotes.start(generation)
+        except OSError as error:
+            self._zygote_gone(generation, f"cannot be started: {os.strerror(error.errno or 0)}", unborn=True)
+
+    def _print_board(self) -> None:
+        log.info("board", row=f"{len(self._connections)} connections, generation {self._pool.generation}")
+        for slot, worker in sorted(self._workers.items()):
+            row, state = self._board.worker(slot), self._pool.state_of(slot)
+            log.info(
+                "board",
+                row=f"worker {slot}: pid {worker.pid}, {state.value if state else 'gone'}, {row.served} served, "
+                f"{row.failed} failed, {row.waited_ms} ms waited in the queue",
+            )
+            for number in self._rescue.taken_by(slot):
+                taken = self._board.connection(number)
+                what = f"{taken.phase.name.lower()} {taken.function} {taken.invocation_id}"
+                age_s = (time.monotonic_ns() - taken.sent_ns) / 1e9
+                log.info("board", row=f"  connection {number}: {what} for {age_s:.3f} s")
+
+    def _wind_up(self, now_ns: int) -> None:
+        """No worker is left. Zygotes may end in order; then the warden ends whatever is still there."""
+        if not self._ending_ns:
+            self._ending_ns = now_ns
+            self._zygotes.stop_all()
+        late_s = (now_ns - self._ending_ns) / 1e9
+        if self._zygotes.empty or late_s > STOP_S + 1:
+            self._zygotes.end_warden()
+            if self._zygotes.all_ended() or late_s > STOP_S + 1 + LAST_S:
+                self._finished = True
+                self._loop.stop()
+
+    def _end(self) -> None:
+        self._connections.close_all()
+        self._zygotes.reap()
+        self._loop.close()
+        exit_code = self._outcome.exit_code if self._outcome else 0
+        log.info("server.stopped", served=self._served_before, exit_code=exit_code)

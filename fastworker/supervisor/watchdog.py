@@ -1,0 +1,197 @@
+"""The watchdog: compares the board with the clock, and ends whoever is past it.
+
+Called by supervisor/run.py at every scan, for every worker that is ready or retiring.
+Rule: reads the board, sends signals; what becomes of a killed worker's invocations is not decided here.
+
+    soft deadline     hard deadline
+         |--- grace ------|
+    SOFT_SIGNAL      PICTURE_SIGNAL, 5 ms later SIGKILL; unless the worker has come back meanwhile
+
+What a scan can find a worker doing, and what it means:
+
+    what the board shows                                     state     what follows
+    a word of its row is not what it was at the last scan    MOVES     nothing
+    `inline`, or one of its connections RUNNING or a stream  EXCUSED   nothing: user code runs, the deadlines hold
+    none of these                                            STILL     killed after 2 s of nothing but this
+
+A scan may fall between any two steps of a worker, and so find the beat of before a long handler beside the phase of
+after it. So no state is judged by what another scan saw: the two seconds begin with the first scan that finds it STILL,
+and every scan that does not ends them.
+"""
+
+import asyncio
+import enum
+import time
+from collections.abc import Callable
+
+from fastworker.ipc.board import Board, Phase, WorkerRow
+from fastworker.ipc.connections import Connections
+from fastworker.ipc.processes import Process
+from fastworker.ipc.stack_dump import PICTURE_SIGNAL, PictureFrame
+from fastworker.logs import log
+from fastworker.supervisor.crash_rules import Death, named
+from fastworker.worker.interrupt import SOFT_SIGNAL
+from fastworker.worker.slow_loop import LOOP_SIGNAL, SLOW_S
+
+SCAN_S = 0.02
+# From the signal that makes a stuck worker write its stack to the kill: it is a C handler that writes.
+PICTURE_S = 0.005
+# An idle worker beats four times a second; until it has missed one, its connections need not be looked at.
+MISSED_BEAT_S = 0.3
+# A worker that is not in user code and does not move for so long is stopped or stuck.
+STALLED_S = 2.0
+# The supervisor itself was not running for so long (a suspended machine): nobody is to blame for being late.
+PAUSED_S = 1.0
+# uvloop's timers are up to a millisecond early, and a worker takes an early signal for a stray one.
+TIMER_SLACK_S = 0.002
+
+
+class State(enum.Enum):
+    """What a scan finds a worker doing; see the table above."""
+
+    MOVES = "moves"
+    EXCUSED = "runs user code"
+    STILL = "does not move"
+
+
+class _Watch:
+    """What has been seen of one worker, and done to it."""
+
+    def __init__(self, process: Process, now_ns: int) -> None:
+        self.process = process
+        self.row: WorkerRow | None = None  # of the last scan, but for what others write there
+        self.moved_ns = now_ns
+        self.still_ns = 0  # the first scan of those that have found it STILL without a break
+        self.beat = 0
+        self.beat_ns = now_ns
+        self.warned_ns = 0  # the soft deadline that has been told
+        self.loop_beat = 0
+        self.loop_beat_ns = now_ns
+        self.slow_beat = -1  # behind which its loop was found standing
+        self.pictured = False
+
+
+class Watchdog:
+    """Watches the workers by slot. `kill` ends a worker, with the words for those whose invocations it ran."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        board: Board,
+        connections: Connections,
+        pictures: PictureFrame,
+        grace_s: float,
+        kill: Callable[[int, Death], None],
+    ) -> None:
+        self._loop = loop
+        self._board = board
+        self._connections = connections
+        self._pictures = pictures
+        self._grace_ns = int(grace_s * 1e9)
+        self._kill = kill
+        self._watches: dict[int, _Watch] = {}
+        self._looked_ns = time.monotonic_ns()
+        self._spared_until_ns = 0
+
+    def watch(self, slot: int, process: Process) -> None:
+        """A worker is ready, and turns its loop from now on."""
+        self._watches[slot] = _Watch(process, time.monotonic_ns())
+
+    def forget(self, slot: int) -> None:
+        """It has ended."""
+        self._watches.pop(slot, None)
+
+    def look(self, now_ns: int, slots: list[int]) -> None:
+        """One scan of the workers in `slots`."""
+        if now_ns - self._looked_ns > PAUSED_S * 1e9:
+            # We were not running, and neither were the workers: they have the grace to answer by themselves.
+            self._spared_until_ns = now_ns + self._grace_ns
+            log.warning("supervisor.paused", seconds=round((now_ns - self._looked_ns) / 1e9, 1))
+        self._looked_ns = now_ns
+        for slot in slots:
+            if slot in self._watches:
+                self._check(slot, self._watches[slot], now_ns)
+
+    def _check(self, slot: int, watch: _Watch, now_ns: int) -> None:
+        row = self._board.worker(slot)
+        soft_ns = row.inline_ns
+        if soft_ns and soft_ns - now_ns < SCAN_S * 1e9 and watch.warned_ns != soft_ns:
+            watch.warned_ns = soft_ns
+            self._loop.call_later(
+                max(0, soft_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._signal, slot, watch, SOFT_SIGNAL
+            )
+        if row.deadline_ns and row.deadline_ns - now_ns < SCAN_S * 1e9 and not watch.pictured:
+            watch.pictured = True
+            self._loop.call_later(max(0, row.deadline_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._picture, slot, watch)
+        if row.loop_beat != watch.loop_beat:
+            watch.loop_beat, watch.loop_beat_ns = row.loop_beat, now_ns
+        loop_still = bool(row.loop_beat) and now_ns - watch.loop_beat_ns > SLOW_S * 1e9
+        if loop_still and not row.inline_ns and watch.slow_beat != watch.loop_beat:
+            watch.slow_beat = watch.loop_beat
+            self._signal(slot, watch, LOOP_SIGNAL)
+        if self._state(slot, watch, row, now_ns) is not State.STILL or now_ns < self._spared_until_ns:
+            watch.still_ns = 0
+        elif not watch.still_ns:
+            watch.still_ns = now_ns
+        elif now_ns - watch.still_ns > STALLED_S * 1e9:
+            watch.still_ns = 0  # told once: one with much memory takes some scans to die
+            took = named([self._board.connection(number) for number in self._taken_by(slot)])
+            log.error(
+                "worker.killed", slot=slot, pid=watch.process.pid, reason="it does not move any more", took_along=took
+            )
+            self._kill(slot, Death("its worker did not move any more and was killed"))
+
+    def _state(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
+        """What the worker does, as far as the board tells."""
+        row = row._replace(mail=0)  # written by the supervisor
+        if row != watch.row:
+            watch.row, watch.moved_ns = row, now_ns
+        if now_ns - watch.moved_ns <= MISSED_BEAT_S * 1e9:
+            return State.MOVES
+        return State.EXCUSED if row.inline_ns or self._runs_user_code(slot) else State.STILL
+
+    def _runs_user_code(self, slot: int) -> bool:
+        """It may: then the deadlines hold, and not the beats."""
+        rows = map(self._board.connection, self._taken_by(slot))
+        return any(row.phase is Phase.RUNNING or row.is_stream for row in rows)
+
+    def _taken_by(self, slot: int) -> list[int]:
+        return [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
+
+    def _picture(self, slot: int, watch: _Watch) -> None:
+        if not self._is_overdue(slot, watch):
+            watch.pictured = False
+            return
+        self._pictures.take()  # left behind by one that was killed before it was read
+        self._signal(slot, watch, PICTURE_SIGNAL)
+        self._loop.call_later(PICTURE_S, self._end_overdue, slot, watch)
+
+    def _is_overdue(self, slot: int, watch: _Watch) -> bool:
+        """Still the same worker, past a deadline, and without an excuse."""
+        now_ns = time.monotonic_ns()
+        deadline_ns = self._board.worker(slot).deadline_ns
+        return self._watches.get(slot) is watch and 0 < deadline_ns <= now_ns and now_ns >= self._spared_until_ns
+
+    def _signal(self, slot: int, watch: _Watch, number: int) -> None:
+        """Whether what it is about still runs, the worker knows best."""
+        if self._watches.get(slot) is watch:
+            watch.process.signal(number)
+
+    def _end_overdue(self, slot: int, watch: _Watch) -> None:
+        if not self._is_overdue(slot, watch):
+            watch.pictured = False  # it came back in the last moment
+            return
+        deadline_ns = self._board.worker(slot).deadline_ns
+        self._kill(slot, Death("its worker was killed, for another invocation there overran its deadline"))
+        picture = self._pictures.take()
+        rows = [self._board.connection(number) for number in self._taken_by(slot)]
+        late = [row for row in rows if row.hard_ns == deadline_ns]
+        took = named([row for row in rows if row.hard_ns != deadline_ns])
+        others: dict[str, object] = {"took_along": took} if took else {}
+        for row in late:
+            ids = {"function": row.function, "id": row.invocation_id}
+            log.error(
+                "worker.killed", slot=slot, pid=watch.process.pid, reason="deadline", **ids, **others, stack=picture
+            )
+        if not late:
+            log.error("worker.killed", slot=slot, pid=watch.process.pid, reason="deadline", **others, stack=picture)

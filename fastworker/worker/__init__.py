@@ -1,0 +1,1 @@
+"""The worker process: reads requests, runs functions, writes answers."""

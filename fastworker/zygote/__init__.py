@@ -1,0 +1,1 @@
+"""The zygote process: imports the app once, and forks workers from it."""
