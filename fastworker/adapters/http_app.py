@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from fastworker.adapters.asgi import AsgiApp
 from fastworker.adapters.wsgi import WsgiApp
+from fastworker.config.host_json import HostJson
 from fastworker.functions.app import App
 from fastworker.functions.build import Function, argument_decoder, http_argument
 from fastworker.functions.declarations import Declaration
-from fastworker.protocol.bindings import Binding, HostConfig
+from fastworker.protocol.bindings import Binding
 from fastworker.protocol.envelope import envelope_reader
 from fastworker.protocol.messages import HTTP_VALUE, Request
 from fastworker.protocol.outputs import output_encoder
@@ -46,10 +47,10 @@ class HttpApp(App):
         declaration.build = functools.partial(_build, application)
         self.declarations.append(declaration)
 
-    def under_host(self, host: HostConfig, *, has_file: bool) -> HostConfig:
+    def under_host(self, host: HostJson, *, has_file: bool) -> HostJson:
         """Without a host.json there is no host: behind a reverse proxy every path is the application's."""
         if not has_file:
-            host = replace(host, http_shape="proxy", route_prefix="")
+            host = replace(host, http_mode="proxy", route_prefix="")
         self.application.prefix = host.route_prefix
         return host
 

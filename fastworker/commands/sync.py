@@ -94,7 +94,7 @@ def _told_of_mode(loaded: LoadedApp, changes: Sequence[Change], root: Path, *, q
         return [f"{host}: {mode.why}"] if mode.why else []
     if quiet:
         return []
-    if mode.switch is not None and loaded.host.http_shape == "envelope":
+    if mode.switch is not None and loaded.host.http_mode == "envelope":
         return [f'{host}: the app qualifies for "customHandler": {{"{mode.switch}": true}}: {mode.why}']
     return []
 

@@ -15,7 +15,7 @@ from fastworker.config.retry import RetryError, RetryPolicy, read_retry
 from fastworker.hostrules.timespan import TimeSpanError, parse_time_span
 
 # What a function with http bindings only gets (protocol 1.7).
-HttpShape = Literal["envelope", "forward", "proxy"]
+HttpMode = Literal["envelope", "forward", "proxy"]
 T = TypeVar("T")
 
 PROFILES: Final = ("default", "mcp-custom-handler", "web-app-custom-handler")
@@ -74,7 +74,7 @@ class HostJson:
     """What host.json says; the defaults are the host's for an app without the file.
 
     `function_timeout_s` is None when there is no limit or host.json does not set one (then `sets_timeout` is False).
-    `http_shape` tells what an http-only function gets (protocol 1.7), and `http_shape_key` the key that decided it.
+    `http_mode` tells what an http-only function gets (protocol 1.7), and `http_mode_key` the key that decided it.
     `problems` stop the host, `lacks` too, but a handler that runs already can do without what is lacking; `warnings`
     are surprises and keys that nobody reads; `not_obeyed` are keys that the host reads and the local host does not.
     """
@@ -84,8 +84,8 @@ class HostJson:
     function_timeout_s: float | None = None
     sets_timeout: bool = False
     init_timeout_s: float = 30.0
-    http_shape: HttpShape = "envelope"
-    http_shape_key: str | None = None
+    http_mode: HttpMode = "envelope"
+    http_mode_key: str | None = None
     route_prefix: str = "api"
     port: int | None = None
     retry: RetryPolicy | None = None
@@ -103,7 +103,7 @@ class HostJson:
     @property
     def forwards_by_name(self) -> bool:
         """Plain HTTP comes to `/{FunctionName}`, whatever the client's path was (protocol 3.1)."""
-        return self.http_shape == "forward" and self.http_shape_key == "httpWorker"
+        return self.http_mode == "forward" and self.http_mode_key == "httpWorker"
 
     @property
     def local_timeout_s(self) -> float | None:
@@ -113,7 +113,7 @@ class HostJson:
     @property
     def follows_redirects(self) -> bool:
         """The host follows the handler's redirects unless forwarding is on (protocol 1.7)."""
-        return self.http_shape == "envelope" or self.forwards_by_name
+        return self.http_mode == "envelope" or self.forwards_by_name
 
 
 def read_host_json(path: str, data: bytes | None, environ: Mapping[str, str]) -> HostJson:
@@ -162,8 +162,8 @@ class _Reader:
             function_timeout_s=timeout_s,
             sets_timeout=sets_timeout,
             init_timeout_s=self._init_timeout(section),
-            http_shape=shape,
-            http_shape_key=shape_key,
+            http_mode=shape,
+            http_mode_key=shape_key,
             route_prefix=self._prefix(prefix, "" if profile else "api"),
             port=self._port(section),
             retry=self._retry(),
@@ -309,11 +309,11 @@ class _Reader:
                 return tuple(net_text(item) for item in listed if not isinstance(item, dict | list))
         return tuple(child.value for child in node if child.value is not None)
 
-    def _shape(self, name: str, section: Node | None) -> tuple[HttpShape, str | None, str]:
+    def _shape(self, name: str, section: Node | None) -> tuple[HttpMode, str | None, str]:
         profile = self._choice(("configurationProfile",), ("", *PROFILES), "default")
         profile = "" if profile in ("", "default") else profile
         if name == "httpWorker":
-            found: tuple[HttpShape, str | None] = ("forward", "httpWorker")
+            found: tuple[HttpMode, str | None] = ("forward", "httpWorker")
         else:
             proxying = self._flag(name, "enableProxyingHttpRequest", default=False)
             forwarding = self._flag(name, "enableForwardingHttpRequest", default=False)

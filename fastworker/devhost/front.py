@@ -162,7 +162,7 @@ class Front:
         request: Request,
         use: KeyUse | None,
     ) -> Response | None:
-        if function.http_only and app.host.http_shape == "proxy":
+        if function.http_only and app.host.http_mode == "proxy":
             outcome = await proxy(app.invoker, function, request)
             return None if request.begun else Response(502 if not outcome.ok else 500)
         scheme = _scheme(app, request)
@@ -175,7 +175,7 @@ class Front:
             scheme=scheme,
             sees_principal=app.settings.is_true("WEBSITE_AUTH_ENABLED"),
         )
-        if function.http_only and app.host.http_shape == "forward":
+        if function.http_only and app.host.http_mode == "forward":
             outcome = await forward(app.invoker, function, whole, request.raw_path)
         else:
             outcome = await app.invoker.invoke(function, TriggerData(whole), f"{request.method} {request.raw_path}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastworker.config.app_files import function_folders, function_json_of
+from fastworker.config.binding_checks import name_problems, name_warnings
 from fastworker.config.config_files import ConfigFileError, member, net_text
 from fastworker.config.function_json import FunctionJson
 from fastworker.config.retry import RetryPolicy
@@ -19,7 +20,7 @@ from fastworker.devhost.jsonfile import ConfigError
 from fastworker.functions.trigger_checks import check_trigger
 from fastworker.hostrules.functions import RETURN, function_name_problem, is_disabled, twins
 from fastworker.protocol import bindings as shared
-from fastworker.protocol.bindings import is_http_only, name_problems
+from fastworker.protocol.bindings import is_http_only
 from fastworker.protocol.routing import is_reserved
 
 __all__ = ["RETURN", "Binding", "Function", "read_functions"]
@@ -196,7 +197,7 @@ def _trigger_checked(
             f"{trigger.where}: connection {connection!r} names no app setting: add {connection} to Values in "
             f"local.settings.json, a connection string or UseDevelopmentStorage=true"
         ), ()
-    told = (*file.warnings, *shared.name_warnings(file.bindings))
+    told = (*file.warnings, *name_warnings(file.bindings))
     return None, (*told, *(f"{trigger.where}: function {name!r}: {line}" for line in check.warnings))
 
 

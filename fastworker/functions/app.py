@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from fastworker.config.host_json import HostJson
 from fastworker.functions.declarations import Decorator, call_site
 from fastworker.functions.input_decorators import InputDecorators
 from fastworker.functions.output_decorators import OutputDecorators
 from fastworker.functions.trigger_decorators import TriggerDecorators
-from fastworker.protocol.bindings import HostConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,7 +47,7 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators):
         self.extra_binding_types = tuple(extra_binding_types)
         self.folder = Path(call_site().rpartition(":")[0]).parent
 
-    def under_host(self, host: HostConfig, *, has_file: bool) -> HostConfig:
+    def under_host(self, host: HostJson, *, has_file: bool) -> HostJson:
         """What holds for this app of what host.json says; `has_file` tells whether there is one."""
         return host
 

@@ -1,7 +1,7 @@
 """Which function a request is for, and whether it is the host's envelope or the client's own request (protocol 1.7, 3).
 
-Made by dispatch.py from what app.py has loaded. Rule: pure, and decides by nothing that a client could forge; which that
-is in each mode is told, with the proof, in docs/security.md.
+Made by dispatch.py from what app.py has loaded. Rule: pure, and decides by nothing that a client could forge; which
+that is in each mode is told, with the proof, in docs/security.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,9 +55,9 @@ class Choice(Generic[T]):
         self._nothing = nothing
         self._trusts_nobody = conditions.under_host
         self._core_tools = conditions.core_tools
-        self.forwards = host.http_shape != "envelope"
+        self.forwards = host.http_mode != "envelope"
         # Unless a flag says so, and host.json perhaps something else: what a client sends may come then.
-        self._is_enveloped = not self.forwards and host.http_shape_key != OVERRIDDEN
+        self._is_enveloped = not self.forwards and host.http_mode_key != OVERRIDDEN
         self._by_name = self.forwards and host.forwards_by_name
         self._envelopes = {b"/" + name.encode(): target for name, target in targets.items()}
         plain = [route for route in routes if route.is_plain] if self.forwards else []

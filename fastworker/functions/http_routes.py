@@ -10,8 +10,9 @@ from pathlib import Path
 
 from fastworker.config.app_files import UnreadableFileError, function_folders, function_json_of
 from fastworker.config.config_files import ConfigFileError
+from fastworker.config.host_json import HostJson
 from fastworker.functions.build import Function
-from fastworker.protocol.bindings import Binding, HostConfig, is_http_only
+from fastworker.protocol.bindings import Binding, is_http_only
 from fastworker.protocol.routing import have_one_route, is_reserved, sort_key
 
 
@@ -35,7 +36,7 @@ class HttpRoute:
     is_known: bool = True
 
 
-def http_routes(functions: Mapping[str, Function], root: Path, host: HostConfig) -> tuple[list[HttpRoute], list[str]]:
+def http_routes(functions: Mapping[str, Function], root: Path, host: HostJson) -> tuple[list[HttpRoute], list[str]]:
     """The host's http functions, and warnings where its file and the decorators differ."""
     found = []
     warnings = []
@@ -66,7 +67,7 @@ def _without_doubles(routes: Iterable[HttpRoute]) -> list[HttpRoute]:
     return kept
 
 
-def routes_of_host_json(host: HostConfig) -> list[HttpRoute]:
+def routes_of_host_json(host: HostJson) -> list[HttpRoute]:
     """The functions that host.json makes (protocol 1.6): the host asks for their keys, and for no others."""
     return [
         HttpRoute(f"http-handler{number}", made.route, None, made.level.lower(), True, host.path, is_served=False)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from fastworker import logs
 from fastworker.config.app_files import function_folders, function_json_of, host_json_of, twin_folders
+from fastworker.config.binding_checks import name_problems, name_warnings
 from fastworker.config.config_files import ConfigFileError
+from fastworker.config.host_json import HostJson, HttpMode
 from fastworker.errors import AppLoadError
 from fastworker.functions.app import App
 from fastworker.functions.build import Function, as_annotated, make_function
@@ -21,7 +23,7 @@ from fastworker.functions.loading import DEFAULT_FILE, find_app
 from fastworker.functions.mixed_auth import MixedAuth, check_levels
 from fastworker.functions.route_checks import route_problems, route_warnings, without_leading_slash
 from fastworker.functions.trigger_checks import check_trigger
-from fastworker.protocol.bindings import Binding, HostConfig, HttpShape, is_http_only, name_problems, name_warnings
+from fastworker.protocol.bindings import Binding, is_http_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class LoadedApp:
     target: str
     root: Path
     functions: dict[str, Function]
-    host: HostConfig
+    host: HostJson
     warnings: tuple[str, ...]
     routes: tuple[HttpRoute, ...] = ()
 
@@ -41,7 +43,7 @@ def load_app(
     target: str | None,
     *,
     app_root: str | None,
-    http_mode: HttpShape | None = None,
+    http_mode: HttpMode | None = None,
     host_settings: Mapping[str, str] | None = None,
     strict: bool = False,
     mixed_auth: MixedAuth = "warn",
@@ -73,11 +75,11 @@ def load_app(
 def assemble(
     app: App,
     root: Path,
-    http_mode: HttpShape | None = None,
+    http_mode: HttpMode | None = None,
     host_settings: Mapping[str, str] | None = None,
     *,
     strict: bool = False,
-) -> tuple[dict[str, Function], HostConfig, list[str], list[str]]:
+) -> tuple[dict[str, Function], HostJson, list[str], list[str]]:
     """The app's functions by name, host.json, all problems, and warnings. Arguments as for `load_app`."""
     host = host_json_of(root, host_settings or {})
     has_file = (root / "host.json").exists()
@@ -86,8 +88,8 @@ def assemble(
     if has_file and strict:
         problems += host.lacks
     host = app.under_host(host, has_file=has_file)
-    if http_mode is not None and http_mode != host.http_shape:
-        host = replace(host, http_shape=http_mode, http_shape_key="--http-mode")
+    if http_mode is not None and http_mode != host.http_mode:
+        host = replace(host, http_mode=http_mode, http_mode_key="--http-mode")
     functions: dict[str, Function] = {}
     taken: dict[str, Declaration] = {}
     for declaration in app.declarations:
@@ -166,7 +168,7 @@ def _trigger_problems(bindings: Iterable[Binding], declaration: Declaration, war
     return problems
 
 
-def _lost_route_problems(function: Function, host: HostConfig, where: str) -> list[str]:
+def _lost_route_problems(function: Function, host: HostJson, where: str) -> list[str]:
     """Under `httpWorker` the client's path is replaced by the function's name, and its parameters with it."""
     needed = inspect.signature(function.handler).parameters
     bound = {b.name for b in function.bindings}

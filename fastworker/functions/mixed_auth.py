@@ -141,9 +141,9 @@ class Forwarding(Protocol):
     """What host.json says of plain HTTP (protocol 1.7)."""
 
     @property
-    def http_shape(self) -> str: ...
+    def http_mode(self) -> str: ...
     @property
-    def http_shape_key(self) -> str | None: ...
+    def http_mode_key(self) -> str | None: ...
     @property
     def route_prefix(self) -> str: ...
     @property
@@ -155,13 +155,13 @@ def check_levels(routes: Sequence[HttpRoute], host: Forwarding, host_json: str, 
 
     With another `choice` than "refuse" it is a warning that is returned.
     """
-    if host.http_shape == "envelope" or host.forwards_by_name:
+    if host.http_mode == "envelope" or host.forwards_by_name:
         return []
     found = reachable(routes, host.route_prefix)
     if not found:
         return []
     one = found[0]
-    key = host.http_shape_key or host.http_shape
+    key = host.http_mode_key or host.http_mode
     short = (
         f"{one.protected.name!r} ({one.protected.level}) could be run without its key through {one.weaker.name!r} "
         f"({one.weaker.level})"

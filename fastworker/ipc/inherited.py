@@ -8,7 +8,7 @@ import select
 from typing import NamedTuple
 
 from fastworker.ipc.board import Board
-from fastworker.ipc.stack_dump import PictureFrame
+from fastworker.ipc.stack_dump import StackDumps
 
 
 class Inherited(NamedTuple):
@@ -16,4 +16,4 @@ class Inherited(NamedTuple):
 
     shared: select.epoll
     board: Board
-    pictures: PictureFrame
+    pictures: StackDumps

@@ -8,17 +8,16 @@ Rule: best effort. A worker that is stopped, or in the kernel, sends no picture 
 import faulthandler
 import os
 import re
-import signal
 
 from fastworker.frames import is_ours
+from fastworker.ipc.signals import DUMP_SIGNAL
 
-PICTURE_SIGNAL = signal.SIGUSR2
 # Frames of a handler, newest first, beyond which a stack says nothing more.
 MOST_FRAMES = 12
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
 
 
-class PictureFrame:
+class StackDumps:
     """The pipe that all workers write to. Small enough a picture to fit; never blocks either side."""
 
     def __init__(self) -> None:
@@ -26,7 +25,7 @@ class PictureFrame:
 
     def sit(self) -> None:
         """In a worker: from now on the signal makes it write its stack, all threads included."""
-        faulthandler.register(PICTURE_SIGNAL, file=self.write_fd, all_threads=True, chain=False)
+        faulthandler.register(DUMP_SIGNAL, file=self.write_fd, all_threads=True, chain=False)
 
     def take(self) -> list[str]:
         """What has been written, as `file:line in function`, newest first."""

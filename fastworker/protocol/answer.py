@@ -1,6 +1,7 @@
 """Answers: what goes back to the host, and their bytes on the wire.
 
-Made by invocation.py (results, problems) and by supervisor/run.py (problems for workers that died); rendered here for both.
+Made by invocation.py (results, problems) and by supervisor/run.py (problems for workers that died); rendered here for
+both.
 Rule: pure, and imports no HTTP parser, so that the supervisor can answer without one.
 """
 

@@ -1,7 +1,7 @@
 """HTTP as a handler sees it: Request and Response.
 
-Request is read from `Data.<trigger>` by the decoder that build.py builds; plain_http.py has the one that is read from plain
-HTTP. Response is written by outputs.py and plain_http.py.
+Request is read from `Data.<trigger>` by the decoder that build.py builds; plain_http.py has the one that is read from
+plain HTTP. Response is written by outputs.py and plain_http.py.
 Rule: pure; every field of a Request is decoded when it is asked for.
 """
 

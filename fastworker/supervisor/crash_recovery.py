@@ -15,7 +15,7 @@ from fastworker.ipc.board import Board, Phase
 from fastworker.ipc.connections import Audit, Connections
 from fastworker.logs import log
 from fastworker.protocol.answer import render
-from fastworker.supervisor import crash_rules as orphans
+from fastworker.supervisor import crash_rules
 from fastworker.supervisor.acceptor import Acceptor
 
 
@@ -36,7 +36,7 @@ class Rescue:
         """The connections that the board says the worker in `slot` has."""
         return [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
 
-    def settle(self, number: int, death: orphans.Death) -> None:
+    def settle(self, number: int, death: crash_rules.Death) -> None:
         """Ends a dead worker's hold on a connection, with an answer in its place where there has to be one."""
         connection = self._connections.get(number)
         if connection is None:
@@ -50,8 +50,8 @@ class Rescue:
             return
         request = (connection, info.received - unread, info.written)  # where in the stream the request begins
         again = self._handed_on.pop(number, None) == request
-        found = orphans.Found(unread, not unread and _ended(connection), info.written, again)
-        fate = orphans.decide(row, found, death, now_ns=time.monotonic_ns())
+        found = crash_rules.Found(unread, not unread and _ended(connection), info.written, again)
+        fate = crash_rules.decide(row, found, death, now_ns=time.monotonic_ns())
         keep = fate.keep
         if row.phase is Phase.TAKEN and keep and fate.answer is None:
             self._handed_on[number] = request

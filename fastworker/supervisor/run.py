@@ -1,8 +1,8 @@
 """The supervisor process: starts and ends workers, keeps deadlines, answers for workers that died.
 
 Started by cli.py; its warden forks zygotes, which fork workers. pool.py decides who lives, zygotes.py has that done,
-acceptor.py opens and closes connections, watchdog.py keeps deadlines, crash_recovery.py looks after what the dead leave; this
-file holds them together.
+acceptor.py opens and closes connections, watchdog.py keeps deadlines, crash_recovery.py looks after what the dead
+leave; this file holds them together.
 Rule: never reads a request, never imports HTTP parsing, the app or user code, and waits for nobody: nothing that a
 client or a handler does can hold it up or end it.
 """
@@ -42,12 +42,11 @@ from fastworker.ipc.control import (
 )
 from fastworker.ipc.inherited import Inherited
 from fastworker.ipc.processes import Process, how_it_ended, own_signals
-from fastworker.ipc.stack_dump import PictureFrame
+from fastworker.ipc.stack_dump import StackDumps
 from fastworker.logs import log, write_traceback
 from fastworker.output import never_wait
 from fastworker.settings import Settings
-from fastworker.supervisor import crash_rules as orphans
-from fastworker.supervisor import pool
+from fastworker.supervisor import crash_rules, pool
 from fastworker.supervisor.acceptor import Acceptor
 from fastworker.supervisor.crash_recovery import Rescue
 from fastworker.supervisor.host import Host
@@ -91,7 +90,7 @@ class Supervisor:
         # Before any fork: every process must see the same epoll and the same board.
         self._shared = select.epoll()
         self._board = Board(slots, numbers.first, numbers.size)
-        self._inherited = Inherited(self._shared, self._board, PictureFrame())
+        self._inherited = Inherited(self._shared, self._board, StackDumps())
         self._connections = Connections(self._shared, numbers)
         self._pool = Pool(
             size=workers,
@@ -181,7 +180,7 @@ class Supervisor:
                 self._workers.end(worker, None)  # never forked
             elif worker.generation == generation:
                 self._workers.kill(
-                    slot, orphans.Death(f"its worker ended with the process that had imported the app ({how})")
+                    slot, crash_rules.Death(f"its worker ended with the process that had imported the app ({how})")
                 )
 
     # -- workers -------------------------------------------------------------------------------------------------
@@ -253,7 +252,7 @@ class Supervisor:
         expected = self._pool.state_of(slot) is WorkerState.RETIRING and status == 0
         if not expected:
             self._tell_end(worker, status, taken)
-        death = worker.death or orphans.Death(f"its worker died: {how_it_ended(status)}")
+        death = worker.death or crash_rules.Death(f"its worker died: {how_it_ended(status)}")
         for number in self._connections.blocked_by(slot):
             if self._board.owner(number) == slot:
                 self._board.release(number)
@@ -282,7 +281,7 @@ class Supervisor:
 
     def _took(self, numbers: list[int]) -> dict[str, str]:
         """A field of a log line: the invocations on these connections."""
-        took = orphans.named([self._board.connection(number) for number in numbers])
+        took = crash_rules.named([self._board.connection(number) for number in numbers])
         return {"took_along": took} if took else {}
 
     # -- the clock -----------------------------------------------------------------------------------------------
@@ -362,7 +361,7 @@ class Supervisor:
 
     def _hurry(self, why: str) -> None:
         self._hurried_ns = self._hurried_ns or time.monotonic_ns()
-        death = orphans.Death(f"the server stopped before this invocation had ended ({why})", 503)
+        death = crash_rules.Death(f"the server stopped before this invocation had ended ({why})", 503)
         for slot in self._workers.slots():
             self._workers.kill(slot, death)
         self._step(pool.StopAsked())
@@ -401,7 +400,7 @@ class Supervisor:
                     self._retire(slot)
                 case pool.Kill(slot, reason):
                     log.error("worker.killed", slot=slot, reason=reason, **self._took(self._rescue.taken_by(slot)))
-                    self._workers.kill(slot, orphans.Death(f"its worker was killed: {reason}"))
+                    self._workers.kill(slot, crash_rules.Death(f"its worker was killed: {reason}"))
                 case pool.Tell(event_name, fields):
                     log.warning(event_name, **fields)
                 case pool.GiveUp(exit_code, cause):

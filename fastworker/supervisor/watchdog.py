@@ -5,7 +5,7 @@ Rule: reads the board, sends signals; what becomes of a killed worker's invocati
 
     soft deadline     hard deadline
          |--- grace ------|
-    SOFT_SIGNAL      PICTURE_SIGNAL, 5 ms later SIGKILL; unless the worker has come back meanwhile
+    SOFT_SIGNAL      DUMP_SIGNAL, 5 ms later SIGKILL; unless the worker has come back meanwhile
 
 What a scan can find a worker doing, and what it means:
 
@@ -27,11 +27,10 @@ from collections.abc import Callable
 from fastworker.ipc.board import Board, Phase, WorkerRow
 from fastworker.ipc.connections import Connections
 from fastworker.ipc.processes import Process
-from fastworker.ipc.stack_dump import PICTURE_SIGNAL, PictureFrame
+from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SLOW_S, SOFT_SIGNAL
+from fastworker.ipc.stack_dump import StackDumps
 from fastworker.logs import log
 from fastworker.supervisor.crash_rules import Death, named
-from fastworker.worker.interrupt import SOFT_SIGNAL
-from fastworker.worker.slow_loop import LOOP_SIGNAL, SLOW_S
 
 SCAN_S = 0.02
 # From the signal that makes a stuck worker write its stack to the kill: it is a C handler that writes.
@@ -79,7 +78,7 @@ class Watchdog:
         loop: asyncio.AbstractEventLoop,
         board: Board,
         connections: Connections,
-        pictures: PictureFrame,
+        pictures: StackDumps,
         grace_s: float,
         kill: Callable[[int, Death], None],
     ) -> None:
@@ -163,7 +162,7 @@ class Watchdog:
             watch.pictured = False
             return
         self._pictures.take()  # left behind by one that was killed before it was read
-        self._signal(slot, watch, PICTURE_SIGNAL)
+        self._signal(slot, watch, DUMP_SIGNAL)
         self._loop.call_later(PICTURE_S, self._end_overdue, slot, watch)
 
     def _is_overdue(self, slot: int, watch: _Watch) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, ItemsView
 from fastworker.ipc.control import AnyMessage, ControlSocket, FromWorker, StrayMessage, WorkerFailed, control_pair
 from fastworker.ipc.processes import Process, parent_of
 from fastworker.logs import log
-from fastworker.supervisor import crash_rules as orphans
+from fastworker.supervisor import crash_rules
 from fastworker.supervisor.zygotes import WORD_S, Zygotes
 
 # Messages of one worker that are heard before it is somebody else's turn: one that floods us holds up nobody.
@@ -32,7 +32,7 @@ class Worker:
         self.control = control
         self.process: Process | None = None  # once it is known to have been forked
         self.request_limit: int | None = None
-        self.death: orphans.Death | None = None  # why we killed it, if we did
+        self.death: crash_rules.Death | None = None  # why we killed it, if we did
         self.failure: WorkerFailed | None = None
         self.deaf = False  # nothing more is heard from its control socket
 
@@ -126,7 +126,7 @@ class Workers:
         """User code has written into the control socket: what this worker says from now on means nothing."""
         self._deafen(worker)
         log.error("worker.killed", slot=worker.slot, pid=worker.pid, reason="no message of a worker's", came=what)
-        death = orphans.Death("its worker was killed: user code in it wrote into fastworker's own socket")
+        death = crash_rules.Death("its worker was killed: user code in it wrote into fastworker's own socket")
         self.kill(worker.slot, death)
 
     def hear(self, worker: Worker, most: float = HEARD_AT_ONCE) -> None:
@@ -150,7 +150,7 @@ class Workers:
                 return
             self._hear(worker, message)
 
-    def kill(self, slot: int, death: orphans.Death, *, with_group: bool = False) -> None:
+    def kill(self, slot: int, death: crash_rules.Death, *, with_group: bool = False) -> None:
         """Ends a worker, with the words for those whose invocations it runs.
 
         What it has started is ended by its zygote, which knows who must not be killed; `with_group`: by us.

@@ -1,6 +1,7 @@
 """The supervisor's side of the zygotes and of their warden: who lives, who has been told to end, and how each ended.
 
-Used by supervisor/run.py, which decides when a generation is started and stopped; warden.py forks, zygote/run.py imports.
+Used by supervisor/run.py, which decides when a generation is started and stopped; warden.py forks, zygote/run.py
+imports.
 Rule: waits for nobody. What a process has to say comes by its socket, its end by its pidfd, in whichever order.
 """
 

@@ -1,7 +1,7 @@
 """From a whole request to its answer: which function, until when, and run how.
 
-Called by connection.py and turns.py for every request; runs invocations (invocation.py), `def` handlers inline on the main
-thread (`run`), `async def` ones as tasks on the worker's loop (`start`).
+Called by connection.py and turns.py for every request; runs invocations (invocation.py), `def` handlers inline on the
+main thread (`run`), `async def` ones as tasks on the worker's loop (`start`).
 Rule: knows no connection and moves no bytes. Everything that it refuses, it refuses before user code runs.
 """
 
@@ -138,7 +138,7 @@ class Service:
         return Call(request, function, deadline, waited_ms, name or request.target[1:], params)
 
     def _streams_requests(self, app: LoadedApp) -> bool:
-        return app.host.http_shape == "proxy" and any(f.streams_request for f in app.functions.values())
+        return app.host.http_mode == "proxy" and any(f.streams_request for f in app.functions.values())
 
     def _reads_in_pieces(self, method: bytes, target: bytes, headers: Headers) -> bool:
         """Whether the body of such a request is its handler's to read, piece by piece."""

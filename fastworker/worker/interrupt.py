@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
 
 from fastworker.errors import DeadlineExceeded
+from fastworker.ipc.signals import SOFT_SIGNAL
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 # Sent by the supervisor at the soft deadline. Not SIGALRM: handlers use that for themselves.
-SOFT_SIGNAL = signal.SIGRTMIN
 
 
 class DeadlineInLoop(DeadlineExceeded, KeyboardInterrupt):

@@ -1,8 +1,8 @@
 """The main thread's rest in the shared epoll, and how another thread of the worker ends it.
 
-Made by worker/run.py. The shared epoll is watched by all workers and belongs to none, so that nothing can be put into it to
-wake one; an epoll of its own around it would wake all workers for every request. So whoever has something for the main
-thread sends it a signal, whose handler raises out of the poll.
+Made by worker/run.py. The shared epoll is watched by all workers and belongs to none, so that nothing can be put into
+it to wake one; an epoll of its own around it would wake all workers for every request. So whoever has something for
+the main thread sends it a signal, whose handler raises out of the poll.
 Rule: an event that the poll has given is never lost. The poll is called by C code (`map`, `extend`) that keeps its
 result before the interpreter looks at signals again.
 """
@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-WAKE_SIGNAL = signal.SIGRTMIN + 2
+from fastworker.ipc.signals import WAKE_SIGNAL
+
 # A signal that comes between the last look and the system call interrupts nothing: it is sent again.
 AGAIN_S = 0.001
 AGAIN_AT_MOST_S = 0.05

@@ -48,17 +48,16 @@ from fastworker.ipc.control import (
     cause_of,
 )
 from fastworker.ipc.inherited import Inherited
-from fastworker.ipc.stack_dump import PICTURE_SIGNAL
+from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SOFT_SIGNAL, WAKE_SIGNAL
 from fastworker.log_records import inherit_invocation_in_threads, log_into_invocations_directly
 from fastworker.logs import log, write_traceback
 from fastworker.protocol.http1 import HTTP1Connection
 from fastworker.settings import Settings
 from fastworker.worker.connection import Conversation, InPlace
 from fastworker.worker.dispatch import Call, Service
-from fastworker.worker.interrupt import SOFT_SIGNAL
 from fastworker.worker.loop_thread import LoopThread
-from fastworker.worker.rest import WAKE_SIGNAL, Rest
-from fastworker.worker.slow_loop import LOOP_SIGNAL, SlowLoop
+from fastworker.worker.rest import Rest
+from fastworker.worker.slow_loop import SlowLoop
 from fastworker.worker.turns import Turns
 
 # An idle worker hears its control socket this often; nothing there is urgent (the board carries what is).
@@ -263,7 +262,7 @@ class Worker:
             self._shared.close()
         with contextlib.suppress(OSError):
             self._thread.leave()
-        faulthandler.unregister(PICTURE_SIGNAL)
+        faulthandler.unregister(DUMP_SIGNAL)
         linux.name_process("fastworker-fork")
 
     # -- blocking on the shared epoll ----------------------------------------------------------------------------

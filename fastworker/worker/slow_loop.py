@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fastworker.frames import is_ours
+from fastworker.ipc.signals import LOOP_SIGNAL, SLOW_S
 from fastworker.logs import CURRENT, Capture, log
 from fastworker.worker.loop_thread import LoopThread
-
-LOOP_SIGNAL = signal.SIGRTMIN + 1
-# How long a loop may stand still. Other invocations of the worker wait as long.
-SLOW_S = 0.2
 
 
 class SlowLoop:

@@ -33,12 +33,9 @@ from fastworker.ipc.control import (
 )
 from fastworker.ipc.inherited import Inherited
 from fastworker.ipc.processes import children_of, end_group, is_tracker, kill, open_pidfd
-from fastworker.ipc.stack_dump import PICTURE_SIGNAL
+from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SOFT_SIGNAL, WAKE_SIGNAL
 from fastworker.logs import log, write_traceback
 from fastworker.settings import Settings
-from fastworker.worker.interrupt import SOFT_SIGNAL
-from fastworker.worker.rest import WAKE_SIGNAL
-from fastworker.worker.slow_loop import LOOP_SIGNAL
 from fastworker.zygote import bytecode, native_threads
 
 # How long the parent may take to notice a worker's end if the signal for it got lost; it never should.
@@ -48,7 +45,7 @@ END_S = 1.6
 # An end is cut so long before the supervisor would kill: the log then says what took so long.
 MARGIN_S = 0.3
 
-OUR_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL, PICTURE_SIGNAL}
+OUR_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL, DUMP_SIGNAL}
 
 WorkerMain = Callable[[int, ControlSocket, Inherited, Settings, LoadedApp | None, int], int]
 

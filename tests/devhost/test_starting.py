@@ -124,7 +124,7 @@ def test_custom_handler_wins_over_http_worker(folder: AppFolder) -> None:
     """Vector B19."""
     document = {**described(), "httpWorker": {"description": {"defaultExecutablePath": "old"}}}
     host = host_json(folder, document)
-    assert (host.description.executable, host.http_shape) == ("x", "envelope")
+    assert (host.description.executable, host.http_mode) == ("x", "envelope")
     assert "httpWorker is ignored" in host.warnings[0]
 
 
@@ -162,7 +162,7 @@ def test_port_may_be_fixed(folder: AppFolder) -> None:
 def test_profile_turns_proxying_on(folder: AppFolder) -> None:
     """Vector B27."""
     host = host_json(folder, {**described(), "configurationProfile": "MCP-custom-handler"})
-    assert (host.http_shape, host.route_prefix, host.http_routes) == ("proxy", "", (("{*route}", "function"),))
+    assert (host.http_mode, host.route_prefix, host.http_routes) == ("proxy", "", (("{*route}", "function"),))
 
 
 def test_environment_overrides_host_json(folder: AppFolder) -> None:
@@ -175,7 +175,7 @@ def test_environment_overrides_host_json(folder: AppFolder) -> None:
     }
     host = host_json(folder, described(), **environ)
     assert (host.description.worker_path, host.description.arguments) == ("other.py", ("-u", "-v"))
-    assert (host.http_shape, host.forwards_by_name) == ("forward", False)
+    assert (host.http_mode, host.forwards_by_name) == ("forward", False)
 
 
 def test_broken_function_is_taken_out_alone(folder: AppFolder) -> None:

@@ -23,8 +23,8 @@ UNRESERVED = re.compile(r"%(?:2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|5[fF]|6[1-9a-
 class Mode(NamedTuple):
     """host.json, as fastworker.functions.mixed_auth.Forwarding has it, and how the server was started."""
 
-    http_shape: str
-    http_shape_key: str | None = "customHandler.enableForwardingHttpRequest"
+    http_mode: str
+    http_mode_key: str | None = "customHandler.enableForwardingHttpRequest"
     route_prefix: str = "api"
     under_host: bool = True
     core_tools: bool = False
@@ -33,7 +33,7 @@ class Mode(NamedTuple):
 
     @property
     def forwards_by_name(self) -> bool:
-        return self.http_shape_key == "httpWorker"
+        return self.http_mode_key == "httpWorker"
 
 
 class Client(NamedTuple):
@@ -89,8 +89,8 @@ class ForwardingHost:
         if route.name.lower() in self.mode.disabled and client.key != "admin":
             return None
         mode = self.mode
-        is_proxied = mode.http_shape == "proxy" and mode.knows_proxying
-        if not route.is_plain or not (is_proxied or mode.http_shape == "forward"):
+        is_proxied = mode.http_mode == "proxy" and mode.knows_proxying
+        if not route.is_plain or not (is_proxied or mode.http_mode == "forward"):
             return route, self.envelope(route.name)
         if is_proxied:
             return route, self._proxied(client)

@@ -265,7 +265,7 @@ def test_host_json_is_read(write):
         "host.json",
     )
     host = load_app(str(write(GOOD)), app_root=None).host
-    assert (host.function_timeout_s, host.http_shape, host.route_prefix) == (300.0, "envelope", "")
+    assert (host.function_timeout_s, host.http_mode, host.route_prefix) == (300.0, "envelope", "")
 
 
 @pytest.mark.parametrize(
@@ -302,9 +302,9 @@ def test_host_json_decides_the_shape_of_http(write, host, shape, by_name):
     """Protocol 1.6 and 1.7; --http-mode overrides it."""
     write(json.dumps(host), "host.json")
     config = load_app(str(write(GOOD)), app_root=None).host
-    assert (config.http_shape, config.forwards_by_name) == (shape, by_name)
+    assert (config.http_mode, config.forwards_by_name) == (shape, by_name)
     for mode in ("envelope", "forward", "proxy"):
-        assert load_app(str(write(GOOD)), app_root=None, http_mode=mode).host.http_shape == mode
+        assert load_app(str(write(GOOD)), app_root=None, http_mode=mode).host.http_mode == mode
 
 
 def test_profile_that_proxies_has_no_prefix(write):

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastworker.config.binding_checks import name_problems, name_warnings
 from fastworker.config.function_json import from_json
-from fastworker.protocol.bindings import KINDS, Binding, is_http_only, name_problems, name_warnings, to_json
+from fastworker.protocol.bindings import KINDS, Binding, is_http_only, to_json
 
 bindings = st.builds(
     Binding,

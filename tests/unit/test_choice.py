@@ -193,7 +193,7 @@ def test_nobody_runs_what_the_host_has_not_let_them_run(app, requests):
             assert target == chosen.name
         else:
             assert target.lower() not in mode.disabled
-        if mode.http_shape == "proxy" or written_anew(decoded_path(client.path)) == client.path:
+        if mode.http_mode == "proxy" or written_anew(decoded_path(client.path)) == client.path:
             assert target == chosen.name
 
 
@@ -206,7 +206,7 @@ def test_what_the_host_chooses_runs_if_its_path_is_not_written_anew(app, client)
     if sent is None or not sent[0].is_served or sent[0].name.lower() in mode.disabled:
         return
     chosen, request = sent
-    if mode.http_shape == "forward" and request.target.decode() not in (client.path, f"/{chosen.name}"):
+    if mode.http_mode == "forward" and request.target.decode() not in (client.path, f"/{chosen.name}"):
         return
     assert choice_of(mode, routes).of(request)[0] == chosen.name
 

@@ -19,7 +19,7 @@ from fastworker.ipc.connections import Connections, Range
 from fastworker.ipc.control import PACKET_BAD, PASSING, PEER_GONE, ControlSocket, FromWorker, StrayMessage
 from fastworker.ipc.inherited import Inherited
 from fastworker.ipc.processes import Process
-from fastworker.ipc.stack_dump import PictureFrame
+from fastworker.ipc.stack_dump import StackDumps
 from fastworker.settings import Settings
 from fastworker.supervisor import acceptor as acceptor_module
 from fastworker.supervisor import crash_recovery as rescue
@@ -93,7 +93,7 @@ class Half:
         self.listener.setblocking(False)
         self.clients: list[socket.socket] = []
         self.told: list[tuple[int, control.AnyMessage]] = []
-        self.pictures = PictureFrame()
+        self.pictures = StackDumps()
         self.acceptor = self.acceptor_of(self.listener)
         self.rescue = Rescue(self.shared, self.board, self.connections, self.acceptor)
 

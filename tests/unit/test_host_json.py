@@ -140,11 +140,11 @@ def test_a_value_that_stops_the_host_is_told(members, words):
         ({"extensions": []}, {"route_prefix": "api"}),
         ({"extensions": {"http": []}}, {"route_prefix": "api"}),
         ({"http": {"routePrefix": "x"}}, {"route_prefix": "api"}),
-        ({"customHandler": {**HANDLER, "enableForwardingHttpRequest": "True"}}, {"http_shape": "forward"}),
-        ({"customHandler": {**HANDLER, "enableProxyingHttpRequest": True}}, {"http_shape": "proxy"}),
-        ({"customHandler": {**HANDLER, "http": {"enableProxying": True}}}, {"http_shape": "proxy"}),
-        ({"httpWorker": HANDLER}, {"http_shape": "envelope", "forwards_by_name": False}),
-        ({"customHandler": None, "httpWorker": HANDLER}, {"http_shape": "forward"}),
+        ({"customHandler": {**HANDLER, "enableForwardingHttpRequest": "True"}}, {"http_mode": "forward"}),
+        ({"customHandler": {**HANDLER, "enableProxyingHttpRequest": True}}, {"http_mode": "proxy"}),
+        ({"customHandler": {**HANDLER, "http": {"enableProxying": True}}}, {"http_mode": "proxy"}),
+        ({"httpWorker": HANDLER}, {"http_mode": "envelope", "forwards_by_name": False}),
+        ({"customHandler": None, "httpWorker": HANDLER}, {"http_mode": "forward"}),
         ({"customHandler": {**HANDLER, "port": "8081"}}, {"port": 8081}),
         ({"functions": ["a", "b"]}, {"function_filter": ("a", "b")}),
         ({"functions": []}, {"function_filter": None}),
@@ -164,7 +164,7 @@ def test_values_come_to_what_the_host_makes_of_them(members, expected):
 def test_old_section_forwards_by_name():
     """protocol 1.7: httpWorker always forwards, whatever else it says (E-sec-httpworker*)."""
     found = read(json.dumps({"version": "2.0", "httpWorker": {**HANDLER, "enableForwardingHttpRequest": False}}))
-    assert (judged(found), found.http_shape, found.forwards_by_name) == ([], "forward", True)
+    assert (judged(found), found.http_mode, found.forwards_by_name) == ([], "forward", True)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_arguments_are_texts(description, expected):
         ("AZUREFUNCTIONSJOBHOST__EXTENSIONS__HTTP__ROUTEPREFIX", "", {"route_prefix": ""}),
         ("AzureFunctionsJobHost:extensions:http:routePrefix", "null", {"route_prefix": "null"}),
         ("AzureFunctionsJobHost__functionTimeout", "00:00:05", {"function_timeout_s": 5.0}),
-        ("AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest", "true", {"http_shape": "forward"}),
+        ("AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest", "true", {"http_mode": "forward"}),
         ("AzureFunctionsJobHost__version", "1.0", {"problems": ()}),
         ("AzureFunctionsJobHost__functions__0", "hello", {"function_filter": ("hello",)}),
         ("CONTAINER_NAME", "abc", {"function_timeout_s": None, "problems": ()}),
@@ -221,7 +221,7 @@ def test_a_profile_passes_everything_on_with_the_level_of_the_file():
     """protocol 1.6, case a1-14: the profile's one route is of http.defaultAuthorizationLevel."""
     handler = {**HANDLER, "http": {"DefaultAuthorizationLevel": "anonymous"}}
     found = read({"configurationProfile": "MCP-custom-handler", "customHandler": handler})
-    assert (found.http_shape, found.route_prefix, found.http_routes) == ("proxy", "", (("{*route}", "anonymous"),))
+    assert (found.http_mode, found.route_prefix, found.http_routes) == ("proxy", "", (("{*route}", "anonymous"),))
     assert read({"configurationProfile": "mcp-custom-handler"}).http_routes == (("{*route}", "function"),)
 
 

@@ -11,7 +11,8 @@ import pytest
 import uvloop
 
 from fastworker.errors import DeadlineExceeded
-from fastworker.worker.interrupt import SOFT_SIGNAL, MainThread
+from fastworker.ipc.signals import SOFT_SIGNAL
+from fastworker.worker.interrupt import MainThread
 
 HOUR_NS = 3600 * 10**9
 

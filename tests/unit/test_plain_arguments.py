@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 import fastworker as fw
+from fastworker.config.host_json import HttpMode
 from fastworker.functions.build import Function
 from fastworker.functions.loaded_app import assemble
-from fastworker.protocol.bindings import HttpShape
 from fastworker.protocol.http1 import Request as HttpRequest
 from fastworker.protocol.messages import ClientError
 from fastworker.protocol.plain_http import PlainRequest
@@ -20,7 +20,7 @@ class Order(msgspec.Struct):
     id: int
 
 
-def make(folder: Path, route: str, handler: Any, http_mode: HttpShape = "proxy") -> tuple[Function | None, list[str]]:
+def make(folder: Path, route: str, handler: Any, http_mode: HttpMode = "proxy") -> tuple[Function | None, list[str]]:
     """The function of a handler under a route, and what is wrong with it."""
     app = fw.App()
     app.function("f")(app.route(route)(handler))

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fastworker.worker.rest import WAKE_SIGNAL, Rest
+from fastworker.ipc.signals import WAKE_SIGNAL
+from fastworker.worker.rest import Rest
 
 LONG_S = 30.0
 

@@ -5,7 +5,7 @@ import os
 import threading
 
 import fastworker
-from fastworker.ipc.stack_dump import MOST_FRAMES, PictureFrame, shorten
+from fastworker.ipc.stack_dump import MOST_FRAMES, StackDumps, shorten
 from fastworker.worker import interrupt
 
 OURS = os.path.dirname(fastworker.__file__)
@@ -61,7 +61,7 @@ def test_a_real_dump_is_understood():
     thread = threading.Thread(target=interrupt.MainThread().run, args=(0, handler, handler))
     thread.start()
     inside.wait(10)
-    frame = PictureFrame()
+    frame = StackDumps()
     try:
         faulthandler.dump_traceback(frame.write_fd, all_threads=True)
         lines = frame.take()

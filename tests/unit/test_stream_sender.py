@@ -1,4 +1,5 @@
-"""stream_sender.py and stream_writer.py on a pair of sockets: what goes out, when items are made, and that sources are closed."""
+"""stream_sender.py and stream_writer.py on a pair of sockets: what goes out, when items are made, and that sources
+are closed."""
 
 import asyncio
 import socket
