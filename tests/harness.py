@@ -161,7 +161,11 @@ class Server:
         stdout: Any = subprocess.PIPE,
         **settings: object,
     ) -> None:
-        environ = {k: v for k, v in os.environ.items() if not k.startswith(("FASTWORKER_", "FUNCTIONS_"))}
+        environ = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("FASTWORKER_", "FUNCTIONS_")) or k == "FUNCTIONS_CORETOOLS_ENVIRONMENT"
+        }
         environ |= {f"FASTWORKER_{name.upper()}": str(value) for name, value in settings.items()}
         self.port = port or free_port()
         environ["FUNCTIONS_CUSTOMHANDLER_PORT"] = str(self.port)

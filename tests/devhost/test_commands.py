@@ -296,6 +296,8 @@ def test_local_host_imports_nothing_of_the_handler_framework() -> None:
     )
     done = python("-c", code)
     # How a request finds its function, and what an app's files say, is read by serve and dev alike.
-    known = {"errors", "routing", "route_template", "route_constraint", "app_files", "bindings", "config_files"}
-    known |= {"function_json", "host_json", "host_json_keys", "local_settings", "retry", "trigger_checks"}
+    known = {"errors", "config", "protocol", "functions"}
     assert set(eval(done.stdout)) - known == set(), done.stdout
+    code = "import sys, fastworker.devhost.session as _\nprint(sorted(m for m in sys.modules if '.functions.' in m))"
+    of_functions = {name.rpartition(".")[2] for name in eval(python("-c", code).stdout) if "devhost" not in name}
+    assert of_functions <= {"trigger_checks"}, of_functions

@@ -89,7 +89,7 @@ def test_reload_of_code_that_does_not_import_keeps_the_old(serve: Serve, folder:
     workers = wait_for(lambda: len(server.workers()) == 2 and server.workers(), "both workers")
     (folder / "function_app.py").write_text(broken)
     server.signal(signal.SIGHUP)
-    wait_for(lambda: any("reload.failed" in line for line in server.stdout), "the complaint")
+    wait_for(lambda: any("reload.failed" in line for line in server.stderr), "the complaint")
     assert versions(server) == {0}
     assert server.workers() == workers
     write(folder, 2)
@@ -104,7 +104,7 @@ def test_reload_whose_workers_cannot_start_keeps_the_old(serve: Serve, folder: P
     source = (folder / "function_app.py").read_text()
     (folder / "function_app.py").write_text(source + "\n@app.on_worker_start\ndef fail():\n    raise OSError('no')\n")
     server.signal(signal.SIGHUP)
-    wait_for(lambda: any("reload.failed" in line for line in server.stdout), "the complaint")
+    wait_for(lambda: any("reload.failed" in line for line in server.stderr), "the complaint")
     assert workers <= server.workers()
     assert versions(server) == {0}
 

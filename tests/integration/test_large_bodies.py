@@ -134,7 +134,7 @@ def test_100_mb_into_an_envelope_take_twice_their_size_at_most(enveloped: Server
     """A client's body of text, which the handler asks for as bytes."""
     [worker] = enveloped.workers()
     fields = {"Url": "http://x/api/length", "Method": "POST", "Body": "0123456789abcdef" * (SIZE // 16)}
-    request = request_bytes("/length", json.dumps({"Data": {"req": fields}, "Metadata": {}}).encode(), chunked=False)
+    request = request_bytes("/length", json.dumps({"Data": {"req": fields}, "Metadata": {}}).encode())
     with enveloped.connect() as host:
         host.post("/text", envelope())
         peak = Peak(worker)
@@ -150,10 +150,10 @@ def test_100_mb_out_of_an_envelope_take_twice_their_size_at_most(enveloped: Serv
     [worker] = enveloped.workers()
     fields = {"Url": "http://x/api/large", "Query": {"size": str(SIZE)}}
     request = json.dumps({"Data": {"req": fields}, "Metadata": {}}).encode()
-    with PlainClient(enveloped.port) as host:
-        host.request("POST", "/text", envelope())
+    with enveloped.connect() as host:
+        host.post("/text", envelope())
         peak = Peak(worker)
-        reply = host.request("POST", "/large", request)
+        reply = host.post("/large", request)
         growth = peak.growth()
     assert len(reply.json()["Outputs"]["res"]["body"]) == SIZE
     assert growth <= 2 * SIZE + 20 * MIB, f"{growth / SIZE:.2f} times the body"
