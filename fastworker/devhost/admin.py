@@ -46,6 +46,7 @@ async def admin(front: "Front", request: Request) -> Response:
             front.app.spawn(front.app.handler.ping())
         return Response(200, headers=NOT_CACHED)
     if lower == "/admin/warmup" and request.method == "GET":
+        await _warm_up(front.app)
         return Response(200)
     if lower == event_grid.PATH and front.keys.enforced:
         opened = front.keys.opens_webhook(request, "eventgrid_extension")
@@ -139,6 +140,14 @@ async def _start(app: "RunningApp", request: Request, function: Function) -> Res
         return Response(400)
     app.spawn(_started(app, function, None if value is None else to_text(value)))
     return Response(202)
+
+
+async def _warm_up(app: "RunningApp | None") -> None:
+    """What a platform asks of a new instance: functions with a warm-up trigger run, before the answer."""
+    for function in app.functions if app is not None else ():
+        if function.problem is None and not function.disabled and function.trigger.key == "warmuptrigger":
+            assert app is not None
+            await app.invoker.invoke(function, manual_trigger(function, "{}", ""), "warm-up")
 
 
 async def _started(app: "RunningApp", function: Function, text: str | None) -> None:

@@ -245,13 +245,13 @@ def _environ(settings: AppSettings, asks_for_keys: bool) -> dict[str, str]:
     """The handler's environment; commands installed beside this one are found, after everything in PATH.
 
     Where nobody is asked for a key, none can be walked around: a fastworker app with several auth levels is told so in
-    its log, and runs.
+    its log, and runs. A traceback is for eyes here, and no alert a line: fastworker writes it as text.
     """
     beside = str(Path(sys.executable).parent)
     path = settings.values.get("PATH", os.defpath)
     if beside not in path.split(os.pathsep):
         path = f"{path}{os.pathsep}{beside}"
-    own = {} if asks_for_keys else {"FASTWORKER_MIXED_AUTH": "allow"}
+    own = {"FASTWORKER_LOG_FORMAT": "text", **({} if asks_for_keys else {"FASTWORKER_MIXED_AUTH": "allow"})}
     return {**own, **settings.values, "PATH": path}
 
 

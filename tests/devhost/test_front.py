@@ -126,6 +126,14 @@ def test_admin_call_runs_in_the_background(tmp_path: Path) -> None:
         assert (metadata["DequeueCount"], metadata["item"], "Id" in metadata) == ("0", '"hi"', False)
 
 
+def test_a_warm_up_runs_its_functions_before_the_answer(tmp_path: Path) -> None:
+    """As a platform asks a new instance; no key is needed."""
+    warm = {"type": "warmupTrigger", "direction": "in", "name": "context"}
+    with scripted(tmp_path, ("warm", [warm]), ("hello", HTTP)) as (host, handler):
+        assert host.call("GET", "/admin/warmup").status == 200
+        assert [call.path for call in handler.received] == ["/warm"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "kind", "status"),
     [
