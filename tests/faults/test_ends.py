@@ -266,7 +266,8 @@ def test_signals_are_set_and_not_inherited(folder, ignored):
             return None
 
         before = wait_for(found, "an answer")
-        assert (before["SigBlk"], before["SigIgn"]) == (0, 0)
+        # 32 and 33 are glibc's own: no program can set them.
+        assert (before["SigBlk"], before["SigIgn"] & ~(0b11 << 31)) == (0, 0)
         server.send_signal(signal.SIGHUP)
         with HostConnection(port) as connection:
             assert connection.invoke("nap", 0.2).status == 200
