@@ -18,13 +18,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastworker.devhost.appsettings import AppSettings, read_app_settings
 from fastworker.devhost.blob_trigger import BlobListener
+from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.console import Console
 from fastworker.devhost.expressions import ExpressionError
 from fastworker.devhost.front import Router
 from fastworker.devhost.functions import Function, read_functions
 from fastworker.devhost.hostjson import HostJson, longest_pause_s, read_host_json
 from fastworker.devhost.invocations import Circumstances, Invoker
-from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.outputs import OutputWriter
 from fastworker.devhost.process import HandlerProcess
 from fastworker.devhost.queue_trigger import QueueListener

@@ -13,7 +13,7 @@ from typing import Final
 from fastworker.config.app_files import read_bytes
 from fastworker.config.config_files import ConfigFileError
 from fastworker.config.local_settings import read_local_settings
-from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.config_error import ConfigError
 
 PERCENT: Final = re.compile(r"%([^%]+)%")
 TRUE: Final = frozenset({"true", "1"})

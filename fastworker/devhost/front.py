@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from fastworker.devhost.admin import admin, is_admin_path
+from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.forwarding import forward, proxy
 from fastworker.devhost.functions import Function
-from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.keys import Keys
 from fastworker.devhost.visitors import guarded
 from fastworker.devhost.webserver import Request, Response

@@ -15,8 +15,8 @@ from fastworker.config.config_files import ConfigFileError, member, net_text
 from fastworker.config.function_json import FunctionJson
 from fastworker.config.retry import RetryPolicy
 from fastworker.devhost.appsettings import AppSettings
+from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.hostjson import HostJson
-from fastworker.devhost.jsonfile import ConfigError
 from fastworker.functions.trigger_checks import check_trigger
 from fastworker.hostrules.functions import RETURN, function_name_problem, is_disabled, twins
 from fastworker.protocol import bindings as shared

@@ -10,7 +10,7 @@ from typing import Final
 from fastworker.config.app_files import host_json_of
 from fastworker.config.host_json import Description, HostJson, QueueOptions
 from fastworker.devhost.appsettings import AppSettings
-from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.config_error import ConfigError
 
 __all__ = ["Description", "HostJson", "QueueOptions", "batch_threshold", "longest_pause_s", "read_host_json"]
 

@@ -18,10 +18,10 @@ from fastworker.devhost import private
 from fastworker.devhost.app import AppFiles, RunningApp, read_app
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.azurite import Azurite
+from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.console import Console, shortened
 from fastworker.devhost.ending import AskedToEndError, Ending
 from fastworker.devhost.front import BODY_LIMIT, Front
-from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.keys import Keys
 from fastworker.devhost.ports import owner_of_port
 from fastworker.devhost.visitors import is_loopback

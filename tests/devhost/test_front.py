@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from fastworker.devhost.app import read_app
+from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.front import Router
-from fastworker.devhost.jsonfile import ConfigError
 from tests.devhost.stand import (
     HTTP_IN,
     HTTP_OUT,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fastworker.devhost.app import read_app
-from fastworker.devhost.jsonfile import ConfigError
+from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.session import refuse_mistakes
 from tests.devhost.stand import HTTP_IN, HTTP_OUT, AppFolder, LocalHost, request
 from tests.devhost.test_commands import dev

@@ -14,8 +14,8 @@ from fastworker.config.host_json import Description, HostJson
 from fastworker.devhost.app import read_app
 from fastworker.devhost.appsettings import AppSettings
 from fastworker.devhost.arguments import build_command, split_arguments
+from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.hostjson import read_host_json
-from fastworker.devhost.jsonfile import ConfigError
 from fastworker.devhost.process import stderr_level
 from tests.devhost.stand import HTTP_IN, HTTP_OUT, MANUAL, AppFolder, LocalHost, answering, scripted
 from tests.harness import alive, wait_for
