@@ -271,7 +271,7 @@ def scripted(
     section: str = "customHandler",
     top: dict[str, Any] | None = None,
     auth: bool = False,
-    environ: dict[str, str] | None = None,
+    environ: dict[str, Any] | None = None,
     members: dict[str, Any] | None = None,
     **more: Any,
 ) -> Iterator[tuple[LocalHost, ScriptedHandler]]:

@@ -81,7 +81,7 @@ EXPRESS_HOST = {
 }
 
 
-def connected(azurite: AzuriteServer) -> dict[str, str]:
+def connected(azurite: AzuriteServer) -> dict[str, Any]:
     return {"AzureWebJobsStorage": azurite.connection_string}
 
 
@@ -195,7 +195,7 @@ def test_order_example_runs_end_to_end_on_the_embedded_store(tmp_path: Path) -> 
     pipeline_runs(tmp_path)
 
 
-def pipeline_runs(tmp_path: Path, **environ: str) -> None:
+def pipeline_runs(tmp_path: Path, **environ: Any) -> None:
     app = tmp_path / "shop"
     assert command("new", "shop", cwd=tmp_path).returncode == 0
     with LocalHost(app, **environ, FASTWORKER_WORKERS="2") as host:

@@ -33,7 +33,7 @@ HTTP = [HTTP_IN, HTTP_OUT]
 
 def test_no_route_and_wrong_method_are_404(tmp_path: Path) -> None:
     """Vector D49: never 405; and the first function by name wins, however literal the other is."""
-    functions = (
+    functions: tuple[tuple[str, list[Any]], ...] = (
         ("getter", [{**HTTP_IN, "methods": ["get"], "route": "x/{id}"}, HTTP_OUT]),
         ("literal", [{**HTTP_IN, "route": "x/me"}, HTTP_OUT]),
     )

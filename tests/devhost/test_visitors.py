@@ -4,6 +4,7 @@ import itertools
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_two_hosts_or_origins_are_none():
         assert why_refused(double, "127.0.0.1", CORS) is not None
 
 
-def functions() -> list[tuple[str, list[dict[str, object]]]]:
+def functions() -> list[tuple[str, list[dict[str, Any]]]]:
     return [("f", [HTTP_IN, HTTP_OUT]), ("q", [QUEUE_IN]), ("g", [EVENT_GRID]), ("m", [MANUAL])]
 
 

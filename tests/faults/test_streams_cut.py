@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ ID = "bbbbbbbb-0000-0000-0000-00000000000"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    options = {"workers": 1, "deadline": DEADLINE, "grace": GRACE}
+    options: dict[str, Any] = {"workers": 1, "deadline": DEADLINE, "grace": GRACE}
     with Server(cwd=APP, app="function_app.py", **options) as server:
         yield server.wait_ready()
 

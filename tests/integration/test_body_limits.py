@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def work(job: str) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("limits")
     (folder / "function_app.py").write_text(APP)
-    options = {"workers": 2, "max_body": "1MiB", "max_buffered": "12MiB"}
+    options: dict[str, Any] = {"workers": 2, "max_body": "1MiB", "max_buffered": "12MiB"}
     with Server("--http-mode", "envelope", cwd=folder, app="function_app.py", **options) as server:
         yield server.wait_ready()
 

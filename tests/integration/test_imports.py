@@ -85,7 +85,7 @@ def test_bytecode_that_was_deployed_is_used(serve: Serve, tmp_path: Path) -> Non
     """Only its writing is off: an app may be compiled when it is built."""
     write(tmp_path, {"function_app.py": FUNCTION + "import compiled\n@function\ndef run(job): return [compiled.X]\n"})
     write(tmp_path, {"compiled.py": "X = 1\n"})
-    command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", tmp_path]
+    command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(tmp_path)]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""})
     write(tmp_path, {"compiled.py": "X = 2\n"})
     server = serve(cwd=tmp_path, app="function_app.py", workers=1)

@@ -87,7 +87,7 @@ def unchunked(client: PlainClient) -> bytes:
         assert more
         data += more
     place = data.index(b"\r\n\r\n") + 4
-    pieces = []
+    pieces: list[bytearray] = []
     while True:
         end = data.index(b"\r\n", place)
         size = int(data[place:end], 16)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def server(serve: Serve) -> Server:
     return serve(app="surroundings:app", cwd=APPS, workers=1, drain=5)
 
 
-def ask(server: Server, function: str, job: object = None) -> tuple[int, object]:
+def ask(server: Server, function: str, job: object = None) -> tuple[int, Any]:
     with server.connect() as client:
         response = client.invoke(function, job)
         return response.status, response.value if response.status == 200 else response.json()["detail"]
@@ -241,7 +242,7 @@ def test_a_drain_with_nothing_left_behind_is_quick(serve: Serve) -> None:
 # -- children ----------------------------------------------------------------------------------------------------------
 
 
-def one_answer_each(server: Server, function: str, jobs: Iterator[str] | list[str]) -> list[object]:
+def one_answer_each(server: Server, function: str, jobs: Iterator[str] | list[str]) -> list[Any]:
     """The values, all over one connection; anything that is sent there besides them fails."""
     values = []
     with server.connect() as client:

@@ -26,7 +26,7 @@ def hop_rows(
     for number in range(rounds):
         mood = chance.uniform(0.8, 1.6)
         for lanes in in_flight:
-            variant = {"payload": 1024, "in_flight": lanes, "processes": 2}
+            variant: dict[str, Any] = {"payload": 1024, "in_flight": lanes, "processes": 2}
             floor = 60.0 * lanes**0.7 * mood
             for name, base in (("floor", floor), ("fastworker", 0.5 * floor * factor)):
                 p50 = base * chance.gauss(1, noise)
@@ -54,7 +54,7 @@ def _times(chance: random.Random, median_ns: float, shape: float, histogram: Any
 def _round(number: int, chance: random.Random, histogram: Any) -> Iterator[Row]:
     for payload in (1024, 65536, 1048576):
         for lanes in (1, 4, 16, 64):
-            variant = {"payload": payload, "in_flight": lanes, "processes": 2}
+            variant: dict[str, Any] = {"payload": payload, "in_flight": lanes, "processes": 2}
             for name, factor in {"floor": 1.0, **PEERS}.items():
                 if name == "express" and payload == 1048576:
                     yield failed("hop", name, "status 413", variant=variant, round_=number)
@@ -95,7 +95,7 @@ def _loads(number: int, chance: random.Random, histogram: Any) -> Iterator[Row]:
 
 def _faults(number: int, chance: random.Random) -> Iterator[Row]:
     for fault in ("crash", "overrun"):
-        variant = {"fault": fault, "processes": 4, "in_flight": 16}
+        variant: dict[str, Any] = {"fault": fault, "processes": 4, "in_flight": 16}
         for name, lost in (("fastworker", 0.0), ("gunicorn+uvicorn", 6250.0), ("uvicorn --workers", 5970.0)):
             if fault == "overrun" and name != "fastworker":
                 yield failed("faults", name, "no answer within 10 s", variant=variant, round_=number)

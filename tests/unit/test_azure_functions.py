@@ -138,7 +138,7 @@ def test_the_context_is_the_librarys_with_retries_and_a_thread_local_id() -> Non
             name=context.function_name,
             folder=Path(context.function_directory).name,
             retry=(context.retry_context.retry_count, context.retry_context.max_retry_count),
-            same=context.thread_local_storage.invocation_id == context.invocation_id,
+            same=context.thread_local_storage.invocation_id == context.invocation_id,  # type: ignore[attr-defined]
         )
 
     TestClient(app).invoke("work", msg="x", metadata={"RetryContext": {"RetryCount": 1, "MaxRetryCount": 3}})

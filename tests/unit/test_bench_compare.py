@@ -83,7 +83,7 @@ def test_a_variant_that_only_one_run_has_is_missing():
 
 
 def test_the_command_reads_files_and_tells(tmp_path: Path):
-    paths = []
+    paths: list[Path] = []
     for name, factor in (("a.jsonl", 1.0), ("b.jsonl", 1.25)):
         rows = hop_rows(rounds=6, seed=len(paths), factor=factor)
         path = tmp_path / name

@@ -35,7 +35,7 @@ def test_ratios_are_taken_within_a_round():
 def test_a_round_without_its_floor_has_no_ratio():
     variant = {"payload": 1024, "in_flight": 1}
     rows = [hop("floor", 0, 50), hop("fastworker", 0, 25), hop("fastworker", 1, 500)]
-    results = Results([*rows, failed("hop", "floor", "status 500", variant=variant, round_=1)])
+    results = Results([*rows, failed("hop", "floor", "status 500", variant=variant, round_=1)])  # type: ignore[arg-type]
     (mine,) = results.of("hop", "fastworker")
     assert results.ratios(mine, "p50_us", "floor") == {0: 0.5}
     (floor,) = results.of("hop", "floor")

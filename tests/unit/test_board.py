@@ -1,5 +1,7 @@
 """board.py: the drawn layout, and what one side writes and the other reads."""
 
+from typing import Any
+
 import pytest
 
 from fastworker.ipc import board
@@ -15,7 +17,13 @@ def shared() -> Board:
 
 
 def begin(seat: Seat, number: int, hard_ns: int = 900, **changes) -> None:
-    facts = {"sent_ns": 100, "closing": False, "head": False, "invocation_id": b"id-1", "function": b"order"}
+    facts: dict[str, Any] = {
+        "sent_ns": 100,
+        "closing": False,
+        "head": False,
+        "invocation_id": b"id-1",
+        "function": b"order",
+    }
     seat.begin(number, hard_ns=hard_ns, **(facts | changes))
 
 

@@ -9,7 +9,8 @@ from fastworker.functions.choice import Choice
 from fastworker.functions.http_routes import HttpRoute
 from fastworker.functions.mixed_auth import LEVELS, check_levels, may_not_redirect, reachable
 from fastworker.protocol.http1 import Request
-from tests.unit.forwarding_host import ID, Client, ForwardingHost, Mode, decoded_path, written_anew
+from fastworker.protocol.routing import decoded_path
+from tests.unit.forwarding_host import ID, Client, ForwardingHost, Mode, written_anew
 
 # A minute's worth was run once (20,000); each run of the suite tries others.
 EXAMPLES = 400

@@ -14,7 +14,7 @@ import uvloop
 
 from fastworker.functions.loaded_app import load_app
 from fastworker.ipc.board import Board, Seat
-from fastworker.protocol.answer import Answer
+from fastworker.protocol.answer import Answer, Streamed
 from fastworker.protocol.http1 import Request
 from fastworker.settings import parse_settings
 from fastworker.worker.dispatch import Service
@@ -77,7 +77,7 @@ class Bench:
 
     def answer(
         self, target: str, method: bytes = b"POST", body: bytes = BODY, waited_ms: int = 0
-    ) -> "Answer | asyncio.Task[Answer]":
+    ) -> "Answer | Streamed | asyncio.Task[Answer | Streamed]":
         request = Request(method, target.encode(), [], body, True, b"id-1", None)
         call = self.service.call(request, time.monotonic_ns(), waited_ms)
         refused = self.service.refusal(call)
@@ -92,7 +92,7 @@ class Bench:
         assert isinstance(answer, Answer)
         return answer
 
-    def settle(self) -> list[Answer]:
+    def settle(self) -> list[Answer | Streamed]:
         """Runs the loop until nothing is in flight; what each invocation came to."""
         tasks = list(self.service.in_flight)
 
@@ -108,7 +108,7 @@ class Bench:
     def later(self, *arguments, **options) -> "asyncio.Future[Answer]":
         answer = self.answer(*arguments, **options)
         assert isinstance(answer, asyncio.Future)
-        return answer
+        return answer  # type: ignore[return-value]
 
 
 @pytest.fixture

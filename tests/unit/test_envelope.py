@@ -26,7 +26,7 @@ class Job(msgspec.Struct):
 def decode(member: str, annotation: Any, type_: str = "queueTrigger", **options: Any) -> Any:
     """The argument `job` of a handler, from the JSON text of its member in `Data`."""
     direction = "in" if type_.endswith("Trigger") else options.pop("direction", "in")
-    binding = Binding(type_, direction, "job", **options)
+    binding = Binding(type_, direction, "job", **options)  # type: ignore[arg-type]
     envelope = read_envelope(b'{"Data": {"job": %b}, "Metadata": {}}' % member.encode())
     return argument_decoder(binding, annotation)(envelope.Data["job"], envelope)
 

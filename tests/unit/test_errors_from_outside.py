@@ -4,6 +4,7 @@ Each row injects the error where it would come, and checks what becomes of it: n
 """
 
 import errno
+import fcntl
 import os
 import select
 import socket
@@ -12,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from fastworker.ipc import connections as connections_module
-from fastworker.ipc import control
+from fastworker.ipc import control, linux
 from fastworker.ipc.board import Board, Seat
 from fastworker.ipc.connections import Connections, Range
 from fastworker.ipc.control import PACKET_BAD, PASSING, PEER_GONE, ControlSocket, FromWorker, StrayMessage
@@ -165,7 +165,7 @@ def test_a_connection_that_the_epoll_does_not_take_is_closed(half, code):
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EINVAL, errno.EBADF])
 def test_a_connection_that_gets_no_number_is_closed(half, code, monkeypatch):
     """Somebody has lowered the limit of open files, perhaps."""
-    monkeypatch.setattr(connections_module.fcntl, "fcntl", failing(code))
+    monkeypatch.setattr(fcntl, "fcntl", failing(code))
     half.connect()
     assert half.connections.open_numbers() == []
     assert len(half.loop.later) == 1
@@ -201,7 +201,7 @@ def test_a_dead_workers_connection_of_which_nothing_can_be_known_is_closed(half,
     """To answer without knowing what is out already could be a second answer."""
     number = half.connect()
     Seat(half.board, 1, 4711).take(number, 1 << 60)
-    monkeypatch.setattr(rescue.linux, call, failing(code))
+    monkeypatch.setattr(linux, call, failing(code))
     half.rescue.settle(number, Death("its worker died"))
     assert half.connections.open_numbers() == []
 
@@ -212,11 +212,11 @@ def test_an_audit_that_cannot_read_the_epoll_is_made_later(half, code, monkeypat
     number = half.connect()
     half.clients[0].sendall(b"x")
     assert half.shared.poll(5, 1)
-    readable = rescue.linux.disarmed
-    monkeypatch.setattr(rescue.linux, "disarmed", failing(code))
+    readable = linux.disarmed
+    monkeypatch.setattr(linux, "disarmed", failing(code))
     half.rescue.begin_audit([])
     half.rescue.go_on([])
-    monkeypatch.setattr(rescue.linux, "disarmed", readable)
+    monkeypatch.setattr(linux, "disarmed", readable)
     for _ in range(4):
         half.rescue.go_on([])
     assert half.shared.poll(5, 1) == [(number, select.EPOLLIN)]
@@ -283,7 +283,7 @@ STRAY = [b"hello", b"\0", b"\xc1", b"\x81\xa4type\xa5Nobdy", b"x" * 60_000, b"\x
 def test_what_is_no_message_of_a_workers_costs_that_worker_only(half, packet):
     """Any bytes, and messages that only others may send."""
     ours, theirs = control.control_pair()
-    killed: list[str] = []
+    killed: list[int] = []
     book = Workers(half.loop, None, failing(1), failing(1), failing(1))  # type: ignore[arg-type]
     worker = book._workers[0] = Worker(0, 0, ControlSocket(ours, FromWorker))
     worker.process = Process(1 << 22, None)
@@ -325,7 +325,7 @@ def test_a_warden_that_cannot_be_forked_leaves_nothing_open(half, code, monkeypa
     """The supervisor tries again; each try would cost two descriptors."""
     family, _ = zygotes_of(half)
     before = os.listdir("/proc/self/fd")
-    monkeypatch.setattr(zygotes.os, "fork", failing(code))
+    monkeypatch.setattr(os, "fork", failing(code))
     with pytest.raises(OSError, match=os.strerror(code)):
         family.fork_warden()
     assert os.listdir("/proc/self/fd") == before

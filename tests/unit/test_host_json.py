@@ -1,6 +1,7 @@
 """host.json as the real host judged it: what runs, what stops it, and what each value comes to."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from fastworker.config.host_json import HostJson, read_host_json
 HANDLER = {"description": {"defaultExecutablePath": "python3", "arguments": ["h.py"]}}
 
 
-def read(document: object, **environ: str) -> HostJson:
+def read(document: Any, **environ: str) -> HostJson:
     """A host.json of text, bytes, or members beside a version and a handler."""
     if isinstance(document, dict):
         document = json.dumps({"version": "2.0", "customHandler": HANDLER, **document})

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_one_level_too_many_is_refused(depth, places):
 
 def test_places_are_told_by_path():
     """A member's place is where its name begins."""
-    places = {}
+    places: dict[Any, Any] = {}
     read_json('{\n  "a": 1, // x\n  b: [10,\n\t{c: 2}]\n}', places=places)
     assert places == {
         ("a",): (2, 3),

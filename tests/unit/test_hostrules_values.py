@@ -136,7 +136,7 @@ def test_values_by_dotnets_tostring():
 
 def test_depth_counts_objects_and_arrays():
     """A scalar has none."""
-    assert [depth_of(value) for value in (1, "[[", {}, [[]], {"a": [{}]})] == [0, 0, 1, 2, 3]
+    assert [depth_of(value) for value in (1, "[[", {}, [[]], {"a": [{}]})] == [0, 0, 1, 2, 3]  # type: ignore[var-annotated]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def plain(target: bytes = b"/", *fields: tuple[bytes, bytes], body: bytes = b"")
 
 
 def from_envelope(**members: Any) -> Request[Any]:
-    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in members.items()}
+    raw: dict[str, Any] = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in members.items()}
     return Request("req", HttpData(**raw))
 
 

@@ -1,6 +1,7 @@
 """linux.py: the numbers that the kernel gives, checked against what was done to a real connection."""
 
 import os
+import resource
 import select
 import socket
 import subprocess
@@ -93,13 +94,13 @@ def test_resident_bytes_are_those_of_a_process():
 def test_the_descriptor_limit_is_what_the_kernel_then_says(monkeypatch):
     """The soft limit becomes the hard one; where that is endless, a number all the same."""
     limits = [(1024, 4096)]
-    monkeypatch.setattr(linux.resource, "getrlimit", lambda _: limits[-1])
-    monkeypatch.setattr(linux.resource, "setrlimit", lambda _, limit: limits.append(limit))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
     assert linux.raise_descriptor_limit() == 4096
     assert limits[-1] == (4096, 4096)
     assert linux.raise_descriptor_limit() == 4096
     assert len(limits) == 2
-    limits.append((1024, linux.resource.RLIM_INFINITY))
+    limits.append((1024, resource.RLIM_INFINITY))
     assert linux.raise_descriptor_limit() == 1 << 20
     assert limits[-1] == (1 << 20, 1 << 20)
 
@@ -118,7 +119,7 @@ def test_pipes_are_known_by_what_they_are():
 
 def test_a_descriptor_above_the_limit_leaves_the_limit_as_it_is():
     """What the app or the operator has set is what programs that a handler starts will find."""
-    before = linux.resource.getrlimit(linux.resource.RLIMIT_NOFILE)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
     file = os.memfd_create("file")
     linux.lower_descriptor_limit(700)
     try:
@@ -128,7 +129,7 @@ def test_a_descriptor_above_the_limit_leaves_the_limit_as_it_is():
         assert linux.soft_descriptor_limit() == 700
     finally:
         linux.lower_descriptor_limit(before[0])
-    assert linux.resource.getrlimit(linux.resource.RLIMIT_NOFILE) == before
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
     assert (above, another, below) == (800, 801, 600)
     for fd in (above, another, below):
         assert not os.get_inheritable(fd)

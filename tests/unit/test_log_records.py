@@ -199,7 +199,7 @@ def test_what_is_silenced_stays_silent(capture, silence, tmp_path):
         log.addHandler(handler)
     log.warning("hidden")
     assert capture.lines == []
-    for handler in log.handlers:
+    for handler in log.handlers:  # type: ignore[assignment]
         handler.close()
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -175,11 +176,11 @@ def test_direct_lines_keep_tracebacks_and_complaints(direct, monkeypatch):
 def test_whoever_else_looks_at_records_gets_them(direct, monkeypatch, watch):
     """With the caller's file and function, for a handler, a filter or a record factory of the app."""
     send_pytest_away(monkeypatch)
-    seen = []
+    seen: list[Any] = []
     log = logging.getLogger("watched")
     if watch == "handler":
         handler = logging.Handler()
-        handler.emit = seen.append
+        handler.emit = seen.append  # type: ignore[assignment]
         monkeypatch.setattr(log, "handlers", [handler])
     elif watch == "filter":
         monkeypatch.setattr(log, "filters", [lambda record: seen.append(record) or True])

@@ -1,6 +1,7 @@
 """native_threads.py: whose the threads of this process are, and which of them are worth a warning."""
 
 import ctypes
+import re
 import threading
 
 import pytest
@@ -44,16 +45,16 @@ def test_a_thread_is_found_by_the_library_that_it_is_in(monkeypatch):
     """Started behind Python's back: among the addresses of its stack are those of the code that it runs."""
     if not hasattr(ctypes, "PyDLL"):
         pytest.skip("needs ctypes")
-    monkeypatch.setattr(native_threads, "DO_NOT_SURVIVE", ((native_threads.re.compile("_ctypes|libffi"), "ctypes"),))
+    monkeypatch.setattr(native_threads, "DO_NOT_SURVIVE", ((re.compile("_ctypes|libffi"), "ctypes"),))
     assert lost_in_a_fork() == {}
     go_on = threading.Event()
     libc = ctypes.CDLL(None)
     callback = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: go_on.wait() and None)
     thread = ctypes.c_ulong()
-    before = native_threads.threading.enumerate()
+    before = threading.enumerate()
     assert libc.pthread_create(ctypes.byref(thread), None, callback, None) == 0
     try:
-        monkeypatch.setattr(native_threads.threading, "enumerate", lambda: before)
+        monkeypatch.setattr(threading, "enumerate", lambda: before)
         assert lost_in_a_fork() == {"ctypes": 1}
     finally:
         go_on.set()

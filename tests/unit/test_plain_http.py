@@ -330,6 +330,6 @@ def test_a_redirection_that_the_host_would_follow_to_a_stronger_function_is_refu
     function = SimpleNamespace(http_output="res", return_to="res", may_redirect=False, outs=())
     invocation = SimpleNamespace(function=function, arguments={})
     with pytest.raises(UnencodableError, match="under httpWorker"):
-        _plain_answer(invocation, Response("", status_code=status, headers={"Location": "/secret"}))
+        _plain_answer(invocation, Response("", status_code=status, headers={"Location": "/secret"}))  # type: ignore[arg-type]
     function.may_redirect = True
-    assert _plain_answer(invocation, Response("", status_code=status)).status == status
+    assert _plain_answer(invocation, Response("", status_code=status)).status == status  # type: ignore[arg-type]

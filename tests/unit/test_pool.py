@@ -306,8 +306,8 @@ def test_starts_that_fail_are_tried_ever_more_slowly_and_then_no_more(ready):
         for pause in pauses(actions):
             seen.append(pause)
             assert not world.workers
-            assert world.wait(pause * 0.9) == []
-            actions += world.wait(pause * 0.2)
+            assert world.wait(pause * 0.9) == []  # type: ignore[operator]
+            actions += world.wait(pause * 0.2)  # type: ignore[operator]
     assert seen == [0.1, 0.2, 0.4, 0.8]
     assert world.given_up == GiveUp(3, "no worker can be started, 5 tries failed: it died")
     assert world.wait(100.0) == []

@@ -177,10 +177,10 @@ def test_what_the_host_sent_runs_what_it_chose(tmp_path, mode, wire, name, value
     if call.function is None:
         return
     if call.params is None:
-        invocation = begin(call.function, call.request.body, invocation_id=call.id, deadline=call.deadline)
+        invocation = begin(call.function, call.request.body, invocation_id=call.id, deadline=call.deadline)  # type: ignore[arg-type]
     else:
-        request = PlainRequest(call.request, call.params, None)
-        invocation = begin_plain(call.function, request, None, invocation_id=call.id, deadline=call.deadline)
+        request = PlainRequest(call.request, call.params, None)  # type: ignore[var-annotated]
+        invocation = begin_plain(call.function, request, None, invocation_id=call.id, deadline=call.deadline)  # type: ignore[arg-type]
     found = invocation.arguments.get("req")
     for key, value in values.items():
         assert (invocation.arguments[key] if found is None else getattr(found, key)) == value

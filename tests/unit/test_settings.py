@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ MIB = 2**20
 
 # name, default, (text, value)..., texts that are wrong
 SECONDS_WRONG = ["0", "-1", "nan", "inf", "-inf", "1e999", "null", "5s", "", "auto"]
-TABLE = [
+TABLE: list[tuple[str, Any, list[Any], list[str]]] = [
     (
         "workers",
         None,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fastworker.logs import log
 from fastworker.settings import Settings
-from fastworker.supervisor import starting
 from fastworker.supervisor.pool import AppReady, Pool, Tick, WorkerForked
 from fastworker.supervisor.starting import Starting, advice
 
@@ -11,7 +11,7 @@ from fastworker.supervisor.starting import Starting, advice
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, object]]]:
     lines: list[tuple[str, dict[str, object]]] = []
-    monkeypatch.setattr(starting.log, "warning", lambda event, **fields: lines.append((event, fields)))
+    monkeypatch.setattr(log, "warning", lambda event, **fields: lines.append((event, fields)))
     return lines
 
 
