@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 import msgspec
 from msgspec import Meta
 
-from fastworker.deadline import CAP_S
+from fastworker.deadline import CAP_S, DEFAULT_S, TimeLimits
 from fastworker.errors import SettingsError
 
 PREFIX = "FASTWORKER_"
@@ -88,10 +88,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             word="auto",
         ),
     ] = None
-    deadline: Annotated[Seconds, option("seconds above 0", "per invocation, counted from the host's send")] = 55.0
+    deadline: Annotated[
+        Seconds | None,
+        option(
+            "seconds above 0, or auto",
+            f"per invocation, counted from the host's send; auto: {DEFAULT_S:g}, or what the function itself says",
+            word="auto",
+        ),
+    ] = None
     grace: Annotated[
-        Seconds, option("seconds above 0", "from the soft deadline to the kill; deadline + grace < 60")
+        Seconds, option("seconds above 0", "from the soft deadline to the kill; deadline + grace is under the cap")
     ] = 2.0
+    cap: Annotated[
+        Seconds | None,
+        option(
+            "seconds above 0, or host",
+            "no deadline + grace reaches it; host: host.json's functionTimeout",
+            word="host",
+        ),
+    ] = CAP_S
     drain: Annotated[Seconds, option("seconds above 0", "for what is in flight after SIGTERM")] = 10.0
     start_timeout: Annotated[
         Seconds, option("seconds above 0", "for the app to be imported and the first worker to be ready")
@@ -159,6 +174,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=65535)] | None,
         option("a port, or off", "listen for a debugger: one worker, no deadlines", word="off"),
     ] = None
+
+    @property
+    def limits(self) -> TimeLimits:
+        """What is set of time, for deadline.py's rules."""
+        return TimeLimits(self.deadline, self.grace, self.cap)
 
     @property
     def on_mixed_auth(self) -> Literal["refuse", "allow", "warn"]:
@@ -311,13 +331,15 @@ def _unknown_names(environ: Mapping[str, str], known: Mapping[str, Meta]) -> lis
 
 
 def _too_late(values: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:
-    deadline = values.get("deadline", fields["deadline"].default)
-    grace = values.get("grace", fields["grace"].default)
-    if deadline + grace < CAP_S:
+    deadline, grace, cap = (values.get(name, fields[name].default) for name in ("deadline", "grace", "cap"))
+    if deadline is None:
+        deadline = DEFAULT_S
+    if cap is None or deadline + grace < cap:
         return []
     return [
         f"FASTWORKER_DEADLINE={deadline:g} and FASTWORKER_GRACE={grace:g}: {deadline:g} + {grace:g} = "
-        f"{deadline + grace:g} s, but deadline + grace must be under {CAP_S:g} s; lower one of them"
+        f"{deadline + grace:g} s, but deadline + grace must be under {cap:g} s (FASTWORKER_CAP); lower one of them, or "
+        f"set FASTWORKER_CAP (seconds, or host) where the host waits longer"
     ]
 
 

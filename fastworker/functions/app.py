@@ -62,8 +62,9 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators):
 
         Args:
             name: the function's name in the host; by default the handler's own.
-            deadline: seconds after which `DeadlineExceeded` is raised in the handler, counted from the host's send. The
-                smallest of this, FASTWORKER_DEADLINE and host.json's functionTimeout less a second holds.
+            deadline: seconds after which `DeadlineExceeded` is raised in the handler, counted from the host's send; by
+                default FASTWORKER_DEADLINE, 55 s. With FASTWORKER_GRACE it must stay under FASTWORKER_CAP, 60 s. Where
+                FASTWORKER_DEADLINE is set or host.json's functionTimeout less a second is smaller, that holds.
 
         Example:
             @app.function("resize", deadline=20)

@@ -14,10 +14,11 @@ from fastworker.config.app_files import function_folders, function_json_of, host
 from fastworker.config.binding_checks import name_problems, name_warnings
 from fastworker.config.config_files import ConfigFileError
 from fastworker.config.host_json import HostJson, HttpMode
+from fastworker.deadline import TimeLimits, cap_notes, limit_of
 from fastworker.errors import AppLoadError
 from fastworker.functions.app import App
 from fastworker.functions.build import Function, as_annotated, make_function
-from fastworker.functions.declarations import Declaration
+from fastworker.functions.declarations import Declaration, place_of
 from fastworker.functions.http_routes import HttpRoute, http_routes, routes_of_host_json
 from fastworker.functions.loading import DEFAULT_FILE, find_app
 from fastworker.functions.mixed_auth import MixedAuth, check_levels
@@ -28,7 +29,7 @@ from fastworker.protocol.bindings import Binding, is_http_only
 
 @dataclass(frozen=True, slots=True)
 class LoadedApp:
-    """An app that passed all checks. `functions` is by name; `warnings` are lines worth showing at start-up."""
+    """An app that passed all checks. `functions` is by name; `warnings` and `notes` are lines to show at start-up."""
 
     app: App
     target: str
@@ -37,6 +38,14 @@ class LoadedApp:
     host: HostJson
     warnings: tuple[str, ...]
     routes: tuple[HttpRoute, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def tell(self) -> None:
+        """Writes what is worth knowing at a start to the log."""
+        for line in self.notes:
+            logs.log.info("app.note", detail=line)
+        for line in self.warnings:
+            logs.log.warning("app.warning", detail=line)
 
 
 def load_app(
@@ -47,6 +56,7 @@ def load_app(
     host_settings: Mapping[str, str] | None = None,
     strict: bool = False,
     mixed_auth: MixedAuth = "warn",
+    limits: TimeLimits | None = None,
 ) -> LoadedApp:
     """Import the app and check everything. Raises AppLoadError listing all that is wrong.
 
@@ -56,12 +66,16 @@ def load_app(
     `host_settings` are those that override host.json itself (AzureFunctionsJobHost__...). What puts one function in
     error at the host, or cannot stop a handler that runs already, is a warning unless `strict`.
     Where `mixed_auth` says so, raises MixedAuthError if the host would forward requests for functions that could be
-    run without their key.
+    run without their key. `limits` are those of the server that is to run it: a deadline beyond them is a problem.
     """
     named = target or DEFAULT_FILE
     app, folder = find_app(named)
     root = Path(app_root).absolute() if app_root else folder
     functions, host, problems, warnings = assemble(app, root, http_mode, host_settings, strict=strict)
+    notes: list[str] = []
+    if limits is not None:
+        problems += _deadline_problems(functions.values(), host, limits, warnings)
+        notes += cap_notes(limits, host_timeout_s=host_timeout_s(host, limits), sets_timeout=host.sets_timeout)
     if problems:
         raise AppLoadError(named, problems)
     if app.kind:
@@ -69,7 +83,7 @@ def load_app(
     routes, differences = http_routes(functions, root, host)
     all_routes = [*routes, *routes_of_host_json(host)]
     warnings += [*differences, *check_levels(all_routes, host, host.path, mixed_auth)]
-    return LoadedApp(app, named, root, functions, host, tuple(warnings), tuple(routes))
+    return LoadedApp(app, named, root, functions, host, tuple(warnings), tuple(routes), tuple(notes))
 
 
 def assemble(
@@ -188,6 +202,26 @@ def _warnings(function: Function) -> list[str]:
         for b in function.bindings
         if b.is_output and not b.is_input and b.is_binary and b.output_form in {"collector", "stream"}
     ]
+
+
+def host_timeout_s(host: HostJson, limits: TimeLimits) -> float | None:
+    """functionTimeout in seconds, None for no limit; where it is the cap, the host's default if host.json sets none."""
+    return host.local_timeout_s if limits.cap_s is None else host.function_timeout_s
+
+
+def _deadline_problems(
+    functions: Iterable[Function], host: HostJson, limits: TimeLimits, warnings: list[str]
+) -> list[str]:
+    """Deadlines of functions that the server cannot give them; those that something else cuts are warned of."""
+    problems = []
+    timeout_s = host_timeout_s(host, limits)
+    for function in functions:
+        is_http = function.trigger.key == "httptrigger"
+        limit = limit_of(function.deadline_s, limits, host_timeout_s=timeout_s, is_http=is_http)
+        where = f"{place_of(function.handler)}: function {function.name!r}"
+        problems += [f"{where}: {limit.problem}"] if limit.problem else []
+        warnings += [f"{where}: {limit.warning}"] if limit.warning else []
+    return problems
 
 
 def _folders_without_handler(root: Path, taken: dict[str, Declaration]) -> list[str]:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import uvloop
 
-from fastworker.deadline import limit_s
 from fastworker.ipc import linux
 from fastworker.ipc.board import Board
 from fastworker.ipc.connections import Connections, number_range
@@ -81,7 +80,6 @@ class Supervisor:
 
     def __init__(self, settings: Settings, workers: int, listener: socket.socket, warden_main: WardenMain) -> None:
         self._settings = settings
-        longest_s = limit_s(own_s=None, server_s=settings.deadline, host_timeout_s=None, grace_s=settings.grace)
         self._host = Host() if settings.under_host else None
 
         soft_limit = linux.soft_descriptor_limit()
@@ -96,7 +94,7 @@ class Supervisor:
             size=workers,
             slots=slots,
             start_timeout_s=settings.start_timeout,
-            retire_s=longest_s + settings.grace + pool.STOP_HOOKS_S,
+            retire_s=settings.limits.longest_s + pool.STOP_HOOKS_S,
         )
         self._events: deque[pool.Event] = deque()
         kin = (self._inherited, settings, soft_limit, warden_main)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_name, limit_s
+from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_of
 from fastworker.entries import shown
 from fastworker.functions.build import Function
 from fastworker.functions.choice import READINESS, Choice
@@ -28,7 +28,7 @@ from fastworker.functions.invocation import (
     run_sync,
     unsuccessful,
 )
-from fastworker.functions.loaded_app import LoadedApp
+from fastworker.functions.loaded_app import LoadedApp, host_timeout_s
 from fastworker.functions.mixed_auth import may_not_redirect
 from fastworker.ipc.board import Board, Seat
 from fastworker.logs import Capture, write_refusal
@@ -94,23 +94,21 @@ class Service:
         self._board = board
         self._seat = seat
         # For what is no function: nothing runs, but an answer may have to be given by the supervisor.
-        self._no_route: Target = (None, b"", int(settings.deadline * 1e9), int(settings.grace * 1e9))
+        self._no_route: Target = (None, b"", int(settings.limits.server_s * 1e9), int(settings.grace * 1e9))
         self._main_thread = MainThread()
         self._surroundings: Surroundings | None = None
         self._envelope_limit = envelope_limit(settings.max_body)
         targets: dict[str, Target] = {}
-        host_s = app.host.function_timeout_s
+        host_s = host_timeout_s(app.host, settings.limits)
         refuses = app.host.forwards_by_name and settings.on_mixed_auth == "refuse"
         fixed = may_not_redirect(app.routes) if refuses else frozenset()
         for function in app.functions.values():
-            own_s, server_s, grace_s = function.deadline_s, settings.deadline, settings.grace
-            seconds = limit_s(own_s=own_s, server_s=server_s, host_timeout_s=host_s, grace_s=grace_s)
-            name_of_limit = limit_name(own_s=own_s, server_s=server_s, host_timeout_s=host_s, grace_s=grace_s)
-            if settings.debugpy is not None:
-                seconds = NO_LIMIT_S
+            own_s, is_http = function.deadline_s, function.trigger.key == "httptrigger"
+            limit = limit_of(own_s, settings.limits, host_timeout_s=host_s, is_http=is_http)
+            seconds = limit.seconds if settings.debugpy is None else NO_LIMIT_S
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
             name = function.name
-            named = replace(function, limit_name=name_of_limit, may_redirect=name not in fixed)
+            named = replace(function, limit_name=limit.name, may_redirect=name not in fixed)
             targets[name] = (named, name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
         self._choice = Choice(app.host, app.routes, targets, self._no_route, settings)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None

@@ -95,10 +95,10 @@ def main(
             http_mode=settings.http_mode,
             host_settings=settings.host_settings,
             mixed_auth=settings.on_mixed_auth,
+            limits=settings.limits,
         )
         if app is None and slot == 0:  # of all that import the app by themselves one tells
-            for line in loaded.warnings:
-                log.warning("app.warning", detail=line)
+            loaded.tell()
         linux.keep_streams_taken()
         worker = Worker(slot, control, inherited, settings, loaded)
         worker.start()
@@ -153,7 +153,7 @@ class Worker:
         )
         self._exchange.turns, self._exchange.loop_seat = self._turns, self._loop_seat
         self._inbox: dict[Conversation, Call] = {}  # handed back by the loop
-        self._taken_ns = int((settings.deadline + settings.grace) * 1e9)
+        self._taken_ns = int((settings.limits.server_s + settings.grace) * 1e9)
         self._wanted: int | None = None
         self._mail = 0
         self._retiring = False

@@ -72,13 +72,13 @@ def main(
                 http_mode=settings.http_mode,
                 host_settings=settings.host_settings,
                 mixed_auth=settings.on_mixed_auth,
+                limits=settings.limits,
             )
         except FastworkerError as error:
             control.send(AppFailed(error.exit_code, cause_of(error)))
             _end(error.exit_code)
         linux.keep_streams_taken()
-        for line in app.warnings:
-            log.warning("app.warning", detail=line)
+        app.tell()
         _warn_of_threads()
         # Whatever the import has blocked: without these no deadline, no picture, and no news of a worker's end.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)

@@ -244,6 +244,38 @@ def test_all_mistakes_of_an_app_are_told_together(tmp_path: Path) -> None:
     assert "function_app.py:3" in result.stderr or "function_app.py:4" in result.stderr
 
 
+SLOW = """
+import fastworker as fw
+app = fw.App()
+@app.function(deadline=200)
+@app.generic_trigger("job", type="manualTrigger")
+@app.generic_output_binding("$return", type="queue", queueName="q", connection="S")
+def slow(ctx: fw.Context, job: int) -> float:
+    return ctx.remaining()
+"""
+
+
+def test_a_deadline_beyond_the_cap_is_refused_at_start(tmp_path: Path) -> None:
+    """The last line has the sum, the place and the setting that lifts the cap."""
+    (tmp_path / "function_app.py").write_text(SLOW)
+    result = run_command("serve", "--port", "0", cwd=tmp_path)
+    assert result.returncode == 3
+    last = result.stderr.splitlines()[-1]
+    assert "function_app.py:4: function 'slow': deadline=200 and FASTWORKER_GRACE=2: 200 + 2 = 202 s" in last
+    assert "FASTWORKER_CAP" in last
+
+
+def test_a_lifted_cap_gives_a_function_the_time_it_asks_for(serve: Serve, tmp_path: Path) -> None:
+    """And one line at the start says that it is lifted, and to what."""
+    (tmp_path / "function_app.py").write_text(SLOW)
+    (tmp_path / "host.json").write_text('{"version": "2.0", "functionTimeout": "00:05:00"}')
+    server = serve(cwd=tmp_path, app="function_app.py", workers=1, cap="host")
+    with server.connect() as host:
+        assert 150 < host.invoke("slow", 1).value <= 200
+    [line] = [line for line in [*server.stdout, *server.stderr] if "FASTWORKER_CAP" in line]
+    assert "the cap of 60 s is lifted to host.json's functionTimeout, 300 s" in line
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["serve", "--help"]])
 def test_help_is_help(tmp_path: Path, arguments: list[str]) -> None:
     """Asking for help is no error."""

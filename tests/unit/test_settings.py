@@ -26,8 +26,9 @@ TABLE: list[tuple[str, Any, list[Any], list[str]]] = [
     ),
     ("spin", None, [("0", 0), ("10000", 10000), ("auto", None)], ["-1", "10001", "0.5", "off"]),
     ("concurrency", None, [("1", 1), ("4096", 4096), ("auto", None)], ["0", "4097", "null"]),
-    ("deadline", 55.0, [("0.5", 0.5), ("57.9", 57.9), (" 7 ", 7.0)], SECONDS_WRONG),
+    ("deadline", None, [("0.5", 0.5), ("57.9", 57.9), (" 7 ", 7.0), ("auto", None)], SECONDS_WRONG[:-1]),
     ("grace", 2.0, [("0.1", 0.1), ("4", 4.0)], SECONDS_WRONG),
+    ("cap", 60.0, [("300", 300.0), ("57.5", 57.5), ("host", None), ("HOST", None)], SECONDS_WRONG),
     ("drain", 10.0, [("0.5", 0.5), ("120", 120.0)], SECONDS_WRONG),
     ("start_timeout", 300.0, [("0.5", 0.5), ("900", 900.0)], SECONDS_WRONG),
     ("read_timeout", 30.0, [("0.5", 0.5), ("90", 90.0)], SECONDS_WRONG),
@@ -148,6 +149,15 @@ def test_deadline_and_grace_must_be_under_the_cap(deadline, grace, good):
             [problem] = problems_of(environ=HOST | environ)
             assert f"FASTWORKER_DEADLINE={deadline} and FASTWORKER_GRACE={grace}" in problem
             assert "must be under 60 s" in problem
+
+
+def test_the_cap_is_lifted_by_a_setting_of_its_own():
+    """With it longer deadlines are taken; the sum is still shown where it is reached."""
+    parse_settings([], HOST | {"FASTWORKER_DEADLINE": "290", "FASTWORKER_CAP": "300"})
+    parse_settings([], HOST | {"FASTWORKER_DEADLINE": "3000", "FASTWORKER_CAP": "host"})
+    [problem] = problems_of(environ=HOST | {"FASTWORKER_DEADLINE": "298", "FASTWORKER_CAP": "300"})
+    assert "298 + 2 = 300 s" in problem
+    assert "must be under 300 s" in problem
 
 
 @pytest.mark.parametrize(
