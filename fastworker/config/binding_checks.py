@@ -19,6 +19,21 @@ from fastworker.protocol.bindings import KINDS, Binding
 
 def name_problems(bindings: Iterable[Binding], extra_types: Iterable[str] = ()) -> list[str]:
     """What is wrong with a function's bindings, looking at them alone: names, types, directions, triggers."""
+    listed = list(bindings)
+    return [*loading_problems(listed, extra_types), *indexing_problems(listed)]
+
+
+def indexing_problems(bindings: Iterable[Binding]) -> list[str]:
+    """What the host finds after it has mapped the function's route: each call of it is answered with 500 (E-478)."""
+    return [
+        f"{binding.where}: an http trigger cannot be named {binding.name!r}, the host's own name: each call fails"
+        for binding in bindings
+        if binding.key == "httptrigger" and binding.name.lower() in TAKEN_TRIGGER_NAMES
+    ]
+
+
+def loading_problems(bindings: Iterable[Binding], extra_types: Iterable[str] = ()) -> list[str]:
+    """What takes the function out: the host has no route for it, and answers 404."""
     problems = []
     seen: dict[str, Binding] = {}
     triggers = []
@@ -44,8 +59,6 @@ def _name_problems_of_one(binding: Binding) -> list[str]:
     name = binding.name
     problem = binding_name_problem(name, returns=binding.direction == "out")
     if problem is None:
-        if binding.key == "httptrigger" and name.lower() in TAKEN_TRIGGER_NAMES:
-            return [f"{binding.where}: an http trigger cannot be named {name!r}, the host's own name: each call fails"]
         return []
     suggestion = re.sub(r"__+", "_", name)
     if suggestion != name and binding_name_problem(suggestion, returns=False) is None:

@@ -18,7 +18,6 @@ DIRECTIONS: Final = ("in", "out", "inout")
 DATA_TYPES: Final = ("undefined", "string", "binary", "stream")
 CARDINALITIES: Final = ("one", "many")
 AUTH_LEVELS: Final = ("anonymous", "user", "function", "system", "admin")
-SOURCES: Final = ("config", "attributes")
 
 # Spellings of the members that are read here or by the local host; others are kept as they are.
 MEMBERS: Final = {
@@ -34,13 +33,17 @@ MEMBERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FunctionJson:
-    """What a function.json says. `script_file` is "" if it names none; `file` finds places for later complaints."""
+    """What a function.json says. `script_file` is "" if it names none; `file` finds places for later complaints.
+
+    `indexing_problem` is what the host finds after it has mapped the function's route: it answers each call with 500.
+    """
 
     file: JsonFile
     bindings: tuple[Binding, ...]
     retry: RetryPolicy | None = None
     script_file: str = ""
     warnings: tuple[str, ...] = ()
+    indexing_problem: str | None = None
 
 
 def read_function_json(path: str, data: bytes) -> FunctionJson:
@@ -54,11 +57,6 @@ def read_function_json(path: str, data: bytes) -> FunctionJson:
     if not isinstance(entries, list):
         raise file.wrong(("bindings",), f'"bindings" must be an array of bindings, not {shown(entries)}')
     bindings = tuple(_binding(file, i, entry) for i, entry in enumerate(entries))
-    source = member(file.document, "configurationSource")
-    if source is not None and str(source).lower() != "config":
-        raise file.wrong(
-            ("configurationSource",), f'"configurationSource" {shown(source)} is not for custom handlers; leave it out'
-        )
     script = member(file.document, "scriptFile")
     warnings = []
     if member(file.document, "disabled") not in (None, False):
@@ -66,7 +64,23 @@ def read_function_json(path: str, data: bytes) -> FunctionJson:
             f'{file.where(find_key(file.document, "disabled") or "")}: "disabled" here does nothing; the setting '
             f"AzureWebJobs.NAME.Disabled=true disables a function"
         )
-    return FunctionJson(file, bindings, _retry(file), "" if script is None else net_text(script), tuple(warnings))
+    return FunctionJson(
+        file,
+        bindings,
+        _retry(file),
+        "" if script is None else net_text(script),
+        tuple(warnings),
+        _source_problem(file),
+    )
+
+
+def _source_problem(file: JsonFile) -> str | None:
+    """A `configurationSource` that the host cannot index for a custom handler (E-516)."""
+    source = member(file.document, "configurationSource")
+    if source is None or str(source).lower() == "config":
+        return None
+    key = find_key(file.document, "configurationSource") or ""
+    return str(file.wrong((key,), f'"configurationSource" {shown(source)} is not for custom handlers; leave it out'))
 
 
 def from_json(members: Mapping[str, Any], where: str) -> Binding:

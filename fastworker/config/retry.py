@@ -13,6 +13,8 @@ INTERVALS: Final = {
     "fixeddelay": ("delayInterval", "delayInterval"),
     "exponentialbackoff": ("minimumInterval", "maximumInterval"),
 }
+# The bounds of the random factor, for which see B-465: pauses of 1.0, 2.2 and 3.4 s.
+JITTER: Final = (0.8, 1.2)
 
 
 class RetryError(ValueError):
@@ -34,9 +36,13 @@ class RetryPolicy:
     def allows(self, retries_done: int) -> bool:
         return self.max_retries == -1 or retries_done < self.max_retries
 
-    def delay_s(self, retries_done: int) -> float:
-        """Before the next try: doubled each time, from the minimum up to the maximum."""
-        return min(self.minimum_s * 2.0 ** min(retries_done, 60), self.maximum_s)
+    def delay_s(self, retries_done: int, jitter: float) -> float:
+        """Before the next try: the minimum first, then the minimum and a part that doubles, up to the maximum (B-465).
+
+        `jitter` is what the growing part is multiplied by, a random number from `JITTER`.
+        """
+        growth = 0.0 if retries_done == 0 else self.minimum_s * 2.0 ** min(retries_done - 1, 60) * jitter
+        return min(self.minimum_s + growth, self.maximum_s)
 
 
 def read_retry(members: Mapping[str, str]) -> RetryPolicy:

@@ -14,11 +14,12 @@ from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
-from fastworker.devhost.storage import Blob, Message, StorageError, message_text
-from fastworker.hostrules.dotnet_values import from_base64
+from fastworker.devhost.storage import Blob, Message, StorageError, message_content, message_text
 
 # Azurite as Debian and npm bring it is often older than the SDKs' newest API version.
 API: Final = "2024-08-04"
+# So many messages does the service show at once.
+MOST_PEEKED: Final = 32
 
 
 class AzureAccount:
@@ -40,7 +41,9 @@ class AzureAccount:
     # ---- queues ----
 
     async def put_message(self, queue: str, content: bytes) -> None:
-        text = message_text(queue, content, self._encoding)
+        await self.put_text(queue, message_text(queue, content, self._encoding))
+
+    async def put_text(self, queue: str, text: str) -> None:
         async with self._queue(queue) as client:
             try:
                 await client.send_message(text)
@@ -60,9 +63,23 @@ class AzureAccount:
 
     def _message(self, message: Any) -> Message:
         text = message.content
-        content = from_base64(text) if self._encoding == "base64" else text.encode()
+        content = message_content(text, self._encoding)
         times = (message.inserted_on, message.expires_on, message.next_visible_on)
         return Message(message.id, message.pop_receipt, content, message.dequeue_count, *times, raw=text)
+
+    async def peek_messages(self, queue: str, count: int) -> list[Message]:
+        async with self._queue(queue) as client:
+            try:
+                return [self._message(m) for m in await client.peek_messages(max_messages=min(count, MOST_PEEKED))]
+            except ResourceNotFoundError:
+                return []
+
+    async def list_queues(self) -> list[tuple[str, int]]:
+        found = []
+        async for queue in self._queues.list_queues():
+            async with self._queue(queue.name) as client:
+                found.append((queue.name, (await client.get_queue_properties()).approximate_message_count or 0))
+        return found
 
     async def delete_message(self, queue: str, message: Message) -> None:
         async with self._queue(queue) as client:
@@ -108,7 +125,13 @@ class AzureAccount:
                 found.append(_blob(item, f"{client.url}/{item.name}"))
         return found
 
+    async def list_containers(self) -> list[str]:
+        return [container.name async for container in self._blobs.list_containers()]
+
     # ---- tables ----
+
+    async def list_tables(self) -> list[str]:
+        return [table.name async for table in self._tables.list_tables()]
 
     async def read_entity(self, table: str, partition: str, row: str) -> dict[str, Any] | None:
         async with self._tables.get_table_client(table) as client:

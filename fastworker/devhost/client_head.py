@@ -19,9 +19,10 @@ REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-\xff]+) HT
 class RequestError(Exception):
     """The server answers by itself, with nothing but this status, and closes the connection."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, allow: str = "") -> None:
         super().__init__(f"answered with {status}")
         self.status = status
+        self.allow = allow
 
 
 class Head(NamedTuple):
@@ -57,8 +58,10 @@ async def read_head(reader: asyncio.StreamReader) -> Head | None:
     if not target.isascii():
         raise RequestError(400)
     _check_framing(headers)
-    target = _origin_form(target, headers, minor)
-    return Head(match[1].decode("ascii"), target, minor, headers)
+    method = match[1].decode("ascii")
+    if target == "*" and method != "OPTIONS":
+        raise RequestError(405, allow="OPTIONS")
+    return Head(method, _origin_form(target, headers, minor), minor, headers)
 
 
 async def _line(reader: asyncio.StreamReader, limit: int, status: int) -> bytes:

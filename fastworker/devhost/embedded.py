@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastworker.devhost.private import private_file
-from fastworker.devhost.storage import Blob, Message, check_name, message_text
+from fastworker.devhost.storage import Blob, Message, check_name, message_content, message_text
 from fastworker.hostrules.blob_paths import blob_url
 
 WEEK_S: Final = 7 * 24 * 3600
 SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS messages (
-  number INTEGER PRIMARY KEY, queue TEXT, id TEXT, receipt TEXT, content BLOB,
+CREATE TABLE IF NOT EXISTS queued (
+  number INTEGER PRIMARY KEY, queue TEXT, id TEXT, receipt TEXT, text TEXT,
   dequeued INTEGER, inserted REAL, expires REAL, visible REAL);
-CREATE INDEX IF NOT EXISTS by_queue ON messages (queue, visible);
+CREATE INDEX IF NOT EXISTS queued_by_queue ON queued (queue, visible);
 CREATE TABLE IF NOT EXISTS blobs (
   container TEXT, name TEXT, etag TEXT, modified REAL, content BLOB, PRIMARY KEY (container, name));
 CREATE TABLE IF NOT EXISTS entities (
@@ -46,12 +46,14 @@ class EmbeddedAccount:
     # ---- queues ----
 
     async def put_message(self, queue: str, content: bytes) -> None:
+        await self.put_text(queue, message_text(queue, content, self._encoding))
+
+    async def put_text(self, queue: str, text: str) -> None:
         check_name("queue", queue)
-        message_text(queue, content, self._encoding)  # only for its limit
         now = time.time()
-        row = (queue, str(uuid.uuid4()), "", content, 0, now, now + WEEK_S, now)
+        row = (queue, str(uuid.uuid4()), "", text, 0, now, now + WEEK_S, now)
         self._db.execute(
-            "INSERT INTO messages (queue, id, receipt, content, dequeued, inserted, expires, visible) "
+            "INSERT INTO queued (queue, id, receipt, text, dequeued, inserted, expires, visible) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
@@ -59,33 +61,45 @@ class EmbeddedAccount:
     async def take_messages(self, queue: str, count: int, visibility_s: float) -> list[Message]:
         check_name("queue", queue)
         now = time.time()
-        self._db.execute("DELETE FROM messages WHERE expires < ?", (now,))
+        self._db.execute("DELETE FROM queued WHERE expires < ?", (now,))
         rows = self._db.execute(
-            "UPDATE messages SET dequeued = dequeued + 1, visible = ?, receipt = ? || '-' || number WHERE number IN "
-            "(SELECT number FROM messages WHERE queue = ? AND visible <= ? ORDER BY number LIMIT ?) "
-            "RETURNING id, receipt, content, dequeued, inserted, expires, visible, number",
+            "UPDATE queued SET dequeued = dequeued + 1, visible = ?, receipt = ? || '-' || number WHERE number IN "
+            "(SELECT number FROM queued WHERE queue = ? AND visible <= ? ORDER BY number LIMIT ?) "
+            "RETURNING id, receipt, text, dequeued, inserted, expires, visible, number",
             (now + visibility_s, uuid.uuid4().hex, queue, now, count),
         ).fetchall()
-        rows.sort(key=lambda row: row[7])
-        return [Message(*row[:4], *(_moment(t) for t in row[4:7])) for row in rows]
+        return [self._message(row) for row in sorted(rows, key=lambda row: row[7])]
+
+    async def peek_messages(self, queue: str, count: int) -> list[Message]:
+        rows = self._db.execute(
+            "SELECT id, receipt, text, dequeued, inserted, expires, visible FROM queued WHERE queue = ? "
+            "ORDER BY number LIMIT ?",
+            (queue, count),
+        )
+        return [self._message(row) for row in rows.fetchall()]
+
+    def _message(self, row: Any) -> Message:
+        identity, receipt, text, dequeued = row[:4]
+        inserted, expires, visible = (_moment(seconds) for seconds in row[4:7])
+        content = message_content(text, self._encoding)
+        return Message(identity, receipt, content, dequeued, inserted, expires, visible, raw=text)
 
     async def delete_message(self, queue: str, message: Message) -> None:
-        self._db.execute("DELETE FROM messages WHERE id = ? AND receipt = ?", (message.id, message.pop_receipt))
+        self._db.execute("DELETE FROM queued WHERE id = ? AND receipt = ?", (message.id, message.pop_receipt))
 
     async def release_message(self, queue: str, message: Message, visibility_s: float) -> None:
         self._db.execute(
-            "UPDATE messages SET visible = ? WHERE id = ? AND receipt = ?",
+            "UPDATE queued SET visible = ? WHERE id = ? AND receipt = ?",
             (time.time() + visibility_s, message.id, message.pop_receipt),
         )
 
-    def peek(self, queue: str) -> list[bytes]:
-        """What lies in a queue, visible or not."""
-        rows = self._db.execute("SELECT content FROM messages WHERE queue = ? ORDER BY number", (queue,))
-        return [row[0] for row in rows]
+    async def list_queues(self) -> list[tuple[str, int]]:
+        return self._db.execute("SELECT queue, count(*) FROM queued GROUP BY queue ORDER BY queue").fetchall()
 
     # ---- blobs ----
 
     async def read_blob(self, container: str, name: str) -> Blob | None:
+        check_name("container", container)
         row = self._db.execute(
             "SELECT name, etag, modified, length(content), content FROM blobs WHERE container = ? AND name = ?",
             (container, name),
@@ -99,11 +113,15 @@ class EmbeddedAccount:
         self._db.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)", row)
 
     async def list_blobs(self, container: str) -> list[Blob]:
+        check_name("container", container)
         rows = self._db.execute(
             "SELECT name, etag, modified, length(content) FROM blobs WHERE container = ? ORDER BY modified, name",
             (container,),
         )
         return [self._blob(container, row) for row in rows.fetchall()]
+
+    async def list_containers(self) -> list[str]:
+        return [row[0] for row in self._db.execute("SELECT DISTINCT container FROM blobs ORDER BY container")]
 
     def _blob(self, container: str, row: Any, content: bytes = b"") -> Blob:
         name, etag, modified, length = row
@@ -126,6 +144,9 @@ class EmbeddedAccount:
             (table, partition, partition, take),
         )
         return [json.loads(row[0]) for row in rows.fetchall()]
+
+    async def list_tables(self) -> list[str]:
+        return [row[0] for row in self._db.execute("SELECT DISTINCT name FROM entities ORDER BY name")]
 
     async def insert_entity(self, table: str, entity: dict[str, Any]) -> None:
         check_name("table", table)

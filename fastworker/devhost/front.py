@@ -7,6 +7,7 @@ Rule: decides in the host's order: no route 404, key 401, disabled 404, then run
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,17 +39,17 @@ class Router:
     """The http functions of an app by route, in the order of their names. Raises ConfigError as the host gives up."""
 
     def __init__(self, functions: list[Function], prefix: str) -> None:
+        self._functions = [function for function in functions if function.is_http]
         self._prefix = prefix.strip("/")
         self._routes: RouteTable[Function] = RouteTable(prefix)
-        for function in functions:
-            if function.is_http:
-                try:
-                    self._routes.add(function.name, function.route, function.methods, function)
-                except RouteError as error:
-                    raise ConfigError(
-                        f"{function.trigger.where}: function {function.name!r}: {error} (the host serves no "
-                        f"function at all of an app that has such a route)"
-                    ) from None
+        for function in self._functions:
+            try:
+                self._routes.add(function.name, function.route, function.methods, function)
+            except RouteError as error:
+                raise ConfigError(
+                    f"{function.trigger.where}: function {function.name!r}: {error} (the host serves no "
+                    f"function at all of an app that has such a route)"
+                ) from None
 
     @property
     def has_prefix(self) -> bool:
@@ -57,8 +58,21 @@ class Router:
     def find(self, method: str, raw_path: str) -> tuple[Function, dict[str, str | None]] | None:
         return self._routes.find(method, raw_path)
 
+    def why_not(self, raw_path: str) -> str:
+        """For the terminal: why no function takes a request for this path, as far as can be told."""
+        methods = sorted({method for function in self._functions for method in function.methods or ()})
+        taken = [(method, found[0].name) for method in methods if (found := self.find(method, raw_path))]
+        if taken:
+            names = sorted({name for _, name in taken})
+            return f"{' and '.join(names)} takes {', '.join(method for method, _ in taken)} only (the host answers 404)"
+        if self._prefix and not raw_path.lower().startswith(f"/{self._prefix.lower()}/"):
+            return f"no function has this route: routes begin with /{self._prefix}/"
+        routes = [self.url("", function) for function in self._functions]
+        near = get_close_matches(raw_path, routes, 1)
+        return f"no function has this route{f'; did you mean {near[0]}?' if near else ''}"
+
     def url(self, base: str, function: Function) -> str:
-        return "/".join(part for part in (base, self._prefix, function.route) if part)
+        return "/".join([base, *(part for part in (self._prefix, function.route) if part)])
 
 
 class Front:
@@ -114,13 +128,18 @@ class Front:
             return Response(503, text="Function host is not running.")
         found = app.router.find(request.method, request.raw_path)
         if found is None:
-            return self._no_route(path)
+            return self._no_route(app, request, path)
         function, params = found
         use = self.keys.use(request, function) if self.keys.enforced else None
         if not self.keys.allow(function.auth_level, use):
+            self._tell(app, request, 401, f"{function.name} needs a key of level {function.auth_level}")
             return Response(401)
         if function.disabled and not (use and use.level == "admin"):
+            self._tell(app, request, 404, f"{function.name} is disabled by a setting")
             return Response(404)
+        if function.problem is not None:
+            app.invoker.refuse(function, f"{request.method} {request.raw_path}", function.problem)
+            return Response(500)
         return await self._throttled(app, self._run(app, function, params, request, use))
 
     async def _throttled(self, app: "RunningApp", run: Coroutine[Any, Any, Response | None]) -> Response | None:
@@ -147,10 +166,11 @@ class Front:
         own = is_admin_path(request.raw_path)
         return not own and app.router.find(request.method, request.raw_path) is not None
 
-    def _no_route(self, path: str) -> Response:
+    def _no_route(self, app: "RunningApp", request: Request, path: str) -> Response:
         if path != "/":
+            self._tell(app, request, 404, app.router.why_not(request.raw_path))
             return Response(404)
-        if self.app is not None and (self.app.settings.get("AzureWebJobsDisableHomepage") or "").lower() == "true":
+        if (app.settings.get("AzureWebJobsDisableHomepage") or "").lower() == "true":
             return Response(204)
         return Response(text=HOME_PAGE, content_type="text/html; charset=utf-8")
 
@@ -180,6 +200,10 @@ class Front:
         else:
             outcome = await app.invoker.invoke(function, TriggerData(whole), f"{request.method} {request.raw_path}")
         return as_response(outcome.reply or HttpReply(204))
+
+    def _tell(self, app: "RunningApp", request: Request, status: int, why: str) -> None:
+        """A line for a request that reaches no function: nobody else would tell of it."""
+        app.invoker.console.warn(f"{request.method} {request.raw_path}: {status}: {why}")
 
     def _is_preflight(self, request: Request) -> bool:
         """Core Tools answers preflights by its list of origins, and the host itself on Linux Consumption."""

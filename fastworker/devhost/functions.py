@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastworker.config.app_files import function_folders, function_json_of
-from fastworker.config.binding_checks import name_problems, name_warnings
+from fastworker.config.binding_checks import indexing_problems, loading_problems, name_warnings
 from fastworker.config.config_files import ConfigFileError, member, net_text
 from fastworker.config.function_json import FunctionJson
 from fastworker.config.retry import RetryPolicy
@@ -72,7 +72,11 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function; if `problem` is set, one that cannot run, and why."""
+    """A function; if `problem` is set, one that cannot run, and why.
+
+    The host finds some problems only after it has mapped the route: such a function `keeps_route`, and each call of it
+    is answered with 500 instead of 404 (E-478, E-516).
+    """
 
     name: str
     file: Path | None = None
@@ -81,6 +85,7 @@ class Function:
     disabled: bool = False
     problem: str | None = None
     warnings: tuple[str, ...] = ()
+    keeps_route: bool = False
     # Left out by host.json's `functions`: listed, and never run (B-493).
     left_out: bool = False
 
@@ -98,7 +103,8 @@ class Function:
 
     @property
     def is_http(self) -> bool:
-        return self.problem is None and not self.left_out and self.trigger.key == "httptrigger"
+        has_route = self.problem is None or self.keeps_route
+        return has_route and not self.left_out and self.trigger.key == "httptrigger"
 
     @property
     def http_only(self) -> bool:
@@ -158,7 +164,7 @@ def _read_function(path: Path, settings: AppSettings, host: HostJson) -> Functio
     except ConfigFileError as error:
         return Function(name, path, problem=str(error))
     wrong = function_name_problem(name)
-    problems = [f"{path}:1: {wrong}"] if wrong else name_problems(file.bindings)
+    problems = [f"{path}:1: {wrong}"] if wrong else loading_problems(file.bindings)
     triggers = [b for b in file.bindings if b.is_trigger]
     if not problems and not triggers:
         problems.append(f"{file.file.where('bindings')}: a function has one trigger, this one has none")
@@ -174,7 +180,18 @@ def _read_function(path: Path, settings: AppSettings, host: HostJson) -> Functio
     if problems:
         return Function(name, path, tuple(map(_local, bindings)), problem=problems[0])
     problem, warnings = _trigger_checked(file, next(b for b in bindings if b.is_trigger), name, settings)
-    return Function(name, path, tuple(map(_local, bindings)), file.retry or host.retry, disabled, problem, warnings)
+    unindexed = [file.indexing_problem] if file.indexing_problem is not None else indexing_problems(file.bindings)
+    late = problem is None and bool(unindexed)
+    return Function(
+        name,
+        path,
+        tuple(map(_local, bindings)),
+        file.retry or host.retry,
+        disabled,
+        unindexed[0] if late else problem,
+        warnings,
+        keeps_route=late,
+    )
 
 
 def _trigger_checked(
@@ -244,7 +261,7 @@ def _without_doubles(functions: list[Function]) -> list[Function]:
             kept.append(function)
             continue
         problem = f"{function.trigger.where}: route {function.route!r} with the same methods belongs to {rival.name!r}"
-        kept.append(replace(function, problem=problem))
+        kept.append(replace(function, problem=problem, keeps_route=False))
     return kept
 
 

@@ -6,6 +6,7 @@ Rule: every call to the handler goes through here, and whatever happens, there i
 
 import asyncio
 import contextlib
+import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
+from fastworker.config.retry import JITTER
 from fastworker.devhost import HOST_VERSION
 from fastworker.devhost.console import REMIND_AFTER_S, Console, shortened
 from fastworker.devhost.expressions import ExpressionError
@@ -164,7 +166,7 @@ class Invoker:
             over = self.handler.state is HandlerState.STOPPED
             if outcome.ok or policy is None or over or not policy.allows(done):
                 return outcome
-            delay = policy.delay_s(done)
+            delay = policy.delay_s(done, random.uniform(*JITTER))
             self.console.warn(f"{function.name}: retry {done + 1} in {delay:g} s")
             await asyncio.sleep(delay)
             done += 1

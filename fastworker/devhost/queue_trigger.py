@@ -87,7 +87,7 @@ class QueueListener:
     async def _process(self, message: Message) -> None:
         if message.content is None:
             why = "is no base64, which extensions.queues.messageEncoding in host.json asks for"
-            await self._poison(message, message.raw.encode(), why)
+            await self._poison(message, why)
             return
         try:
             value = self._value(message.content)
@@ -105,7 +105,7 @@ class QueueListener:
         if ok:
             await self._account.delete_message(self.queue, message)
         elif message.dequeue_count >= self._options.max_dequeue_count:
-            await self._poison(message, message.content, f"failed {message.dequeue_count} times")
+            await self._poison(message, f"failed {message.dequeue_count} times")
         else:
             await self._account.release_message(self.queue, message, self._options.visibility_timeout_s)
 
@@ -117,11 +117,12 @@ class QueueListener:
             raise UnicodeDecodeError("utf-8", content, 0, 1, "a stream cannot be handed over")
         return content.decode()
 
-    async def _poison(self, message: Message, content: bytes, why: str) -> None:
+    async def _poison(self, message: Message, why: str) -> None:
+        """The message goes on as it is stored, also where its encoding was wrong (B-036)."""
         if self.queue.endswith(POISON):
             self._console.error(f"a message of {self.queue!r} {why}; it is dropped, for a poison queue has none")
         else:
-            await self._account.put_message(self.queue + POISON, content)
+            await self._account.put_text(self.queue + POISON, message.raw)
             self._console.error(f"a message of {self.queue!r} {why}: moved to {self.queue + POISON!r}")
         await self._account.delete_message(self.queue, message)
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from fastworker.devhost.appsettings import AppSettings
 from fastworker.errors import FastworkerError
+from fastworker.hostrules.dotnet_values import from_base64
 
 AZURITE: Final = "UseDevelopmentStorage=true"
 ACCOUNT: Final = "devstoreaccount1"
@@ -34,7 +35,7 @@ class StorageError(FastworkerError):
 
 @dataclass(slots=True)
 class Message:
-    """A message taken from a queue. `content` is None if its text is not the base64 that was expected."""
+    """A message of a queue. `raw` is its text as it is stored, `content` is None if that is not the expected base64."""
 
     id: str
     pop_receipt: str
@@ -66,6 +67,11 @@ class Account(Protocol):
     description: str
 
     async def put_message(self, queue: str, content: bytes) -> None: ...
+    async def put_text(self, queue: str, text: str) -> None: ...
+    async def peek_messages(self, queue: str, count: int) -> list[Message]: ...
+    async def list_queues(self) -> list[tuple[str, int]]: ...
+    async def list_containers(self) -> list[str]: ...
+    async def list_tables(self) -> list[str]: ...
     async def take_messages(self, queue: str, count: int, visibility_s: float) -> list[Message]: ...
     async def delete_message(self, queue: str, message: Message) -> None: ...
     async def release_message(self, queue: str, message: Message, visibility_s: float) -> None: ...
@@ -87,6 +93,11 @@ def message_text(queue: str, content: bytes, encoding: str) -> str:
             f"limit, as it is stored ({encoding})"
         )
     return text
+
+
+def message_content(text: str, encoding: str) -> bytes | None:
+    """What a stored text stands for; None if it is not the base64 that `encoding` asks for."""
+    return from_base64(text) if encoding == "base64" else text.encode()
 
 
 def check_name(kind: str, name: str) -> None:

@@ -261,7 +261,7 @@ class WebServer:
         try:
             request = await _read_request(connection, self._limit)
         except RequestError as error:
-            connection.writer.write(_simple(error.status))
+            connection.writer.write(_simple(error.status, error.allow))
             await connection.writer.drain()
             return False
         if request is None:
@@ -377,7 +377,8 @@ def _reason(status: int) -> str:
         return ""
 
 
-def _simple(status: int) -> bytes:
+def _simple(status: int, allow: str) -> bytes:
     date = formatdate(usegmt=True)
     head = f"HTTP/1.1 {status} {_reason(status)}\r\nContent-Length: 0\r\nConnection: close\r\nDate: {date}\r\n"
-    return f"{head}Server: Kestrel\r\n\r\n".encode()
+    allowed = f"Allow: {allow}\r\n" if allow else ""
+    return f"{head}Server: Kestrel\r\n{allowed}\r\n".encode()

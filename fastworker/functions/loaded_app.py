@@ -152,7 +152,10 @@ def _complete(declaration: Declaration, app: App, root: Path, warnings: list[str
             ]
         bindings = list(read.bindings)
         warnings += read.warnings
-        if wrong := name_problems(bindings, app.extra_binding_types):
+        wrong = name_problems(bindings, app.extra_binding_types)
+        if read.indexing_problem is not None:
+            wrong.append(read.indexing_problem)
+        if wrong:
             raise ConfigFileError("; ".join(wrong))
     found = _trigger_problems(bindings, declaration, warnings)
     if found:

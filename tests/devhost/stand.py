@@ -227,7 +227,7 @@ class LocalHost:
         account: Any = self.app.accounts.open("AzureWebJobsStorage")
 
         async def peek() -> list[bytes]:
-            return list(account.peek(queue))
+            return [message.content or b"" for message in await account.peek_messages(queue, 1000)]
 
         wait_for(lambda: len(self.run(peek())) >= count, f"{count} messages in {queue}")
         return list(self.run(peek()))

@@ -151,13 +151,14 @@ def test_triggers_and_outputs_work_on_azurite(azurite: AzuriteServer, tmp_path: 
 
 
 def test_message_that_is_no_base64_is_poisoned(azurite: AzuriteServer, tmp_path: Path) -> None:
-    """As the extension does; the terminal names the setting."""
+    """As it is stored (B-036); the terminal names the setting."""
     with QueueClient.from_connection_string(azurite.connection_string, "plain") as client:
         client.create_queue()
         client.send_message("{not base64}")
         with scripted(tmp_path, ("f", [{**QUEUE_IN, "queueName": "plain"}]), environ=connected(azurite)) as (host, _):
             host.says("messageEncoding", 20)
-    assert queue_texts(azurite, "plain-poison") == [b"{not base64}"]
+    with QueueClient.from_connection_string(azurite.connection_string, "plain-poison") as client:
+        assert [message.content for message in client.receive_messages()] == ["{not base64}"]
 
 
 def test_inputs_are_read_from_azurite(azurite: AzuriteServer, tmp_path: Path) -> None:

@@ -39,8 +39,11 @@ def test_no_route_and_wrong_method_are_404(tmp_path: Path) -> None:
     )
     with scripted(tmp_path, *functions) as (host, handler):
         assert host.call("POST", "/api/x/1", "").status == 404
+        host.says("POST /api/x/1: 404: getter takes GET only")
         assert host.call("GET", "/x/1").status == 404
-        assert host.call("GET", "/api/nothing").status == 404
+        host.says("GET /x/1: 404: no function has this route: routes begin with /api/")
+        assert host.call("GET", "/api/x/me/too").status == 404
+        host.says("GET /api/x/me/too: 404: no function has this route; did you mean /api/x/me?")
         assert host.call("GET", "/API/X/1").status == 204
         assert host.call("GET", "/api/x/me").status == 204
         assert [r.path for r in handler.received] == ["/getter", "/getter"]
@@ -105,6 +108,29 @@ def test_everybody_is_let_in_without_auth(tmp_path: Path) -> None:
     """Section 6.1: as `func start` does."""
     with scripted(tmp_path, ("a", [{**HTTP_IN, "authLevel": "admin"}, HTTP_OUT])) as (host, _):
         assert host.call("GET", "/api/a").status == 204
+
+
+@pytest.mark.parametrize(
+    ("trigger", "members"),
+    [({**HTTP_IN, "name": "Query"}, {}), (HTTP_IN, {"configurationSource": "attributes"})],
+    ids=["E-478 the trigger's name", "E-516 configurationSource"],
+)
+def test_function_that_cannot_be_indexed_keeps_its_route_and_answers_500(
+    tmp_path: Path, trigger: dict[str, Any], members: dict[str, Any]
+) -> None:
+    """And not 404, as one whose function.json is wrong; the terminal has the reason."""
+    with scripted(tmp_path, ("f", [trigger, HTTP_OUT]), members=members) as (host, handler):
+        assert (host.call("GET", "/api/f").status, handler.received) == (500, [])
+        assert "f in error" in "\n".join(host.console.lines)
+        host.says("[f] failed")
+
+
+def test_blob_input_of_an_illegal_container_fails_each_call(tmp_path: Path) -> None:
+    """E-664: the service refuses the name, and so does the embedded store."""
+    blob = {"type": "blob", "direction": "in", "name": "bb", "path": "RHE/x.txt"}
+    with scripted(tmp_path, ("f", [*HTTP, blob])) as (host, handler):
+        assert (host.call("GET", "/api/f").status, handler.received) == (500, [])
+        host.says("the container name 'RHE' is illegal")
 
 
 def test_disabled_function_is_404(tmp_path: Path) -> None:

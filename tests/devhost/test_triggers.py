@@ -51,16 +51,23 @@ def test_failing_message_is_tried_five_times_and_then_poisoned(tmp_path: Path) -
         host.says("moved to 'jobs-poison'")
 
 
+def test_message_in_the_wrong_encoding_is_poisoned_as_it_is_stored(tmp_path: Path) -> None:
+    """B-036: no call, and the text of the poison message is the same, not encoded."""
+    with scripted(tmp_path, ("work", [QUEUE_IN])) as (host, handler):
+        account: Any = host.app.accounts.open("AzureWebJobsStorage")
+        host.run(account.put_text("jobs", "plain text, no base64!"))
+        [poison] = wait_for(lambda: host.run(account.peek_messages("jobs-poison", 9)), "the poison message")
+        assert (poison.raw, handler.received) == ("plain text, no base64!", [])
+        host.says("messageEncoding")
+
+
 def test_message_is_deleted_after_success(tmp_path: Path) -> None:
     """And only then."""
     with scripted(tmp_path, ("work", [QUEUE_IN])) as (host, handler):
         account: Any = host.app.accounts.open("AzureWebJobsStorage")
         put(host, b"one", b"two")
 
-        async def left() -> int:
-            return len(account.peek("jobs"))
-
-        wait_for(lambda: host.run(left()) == 0, "an empty queue")
+        wait_for(lambda: not host.run(account.peek_messages("jobs", 9)), "an empty queue")
         assert sorted(json.loads(r.envelope["Data"]["item"]) for r in handler.received) == ["one", "two"]
 
 
@@ -270,7 +277,8 @@ def test_messages_are_not_poisoned_when_the_host_has_stopped(folder: AppFolder) 
     with LocalHost(folder.root) as host:
         wait_for(lambda: host.stops, "the host's end")
         wait_for(lambda: not host.app._jobs, "the listener's end")
-    assert (account.peek("jobs"), account.peek("jobs-poison")) == ([b"precious"], [])
+    assert [message.content for message in asyncio.run(account.peek_messages("jobs", 9))] == [b"precious"]
+    assert asyncio.run(account.peek_messages("jobs-poison", 9)) == []
     asyncio.run(account.close())
 
 

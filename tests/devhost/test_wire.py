@@ -53,6 +53,8 @@ def get(target: str = "/api/f", method: str = "GET", headers: str = "Host: h\r\n
         pytest.param(get("/api/f?" + "a" * 8192), 414, id="request line of more than 8 KiB"),
         pytest.param(get(headers="Host: h\r\n" + "X: 1\r\n" * 100), 431, id="101 headers"),
         pytest.param(get(headers=f"Host: h\r\nX: {'a' * 33_000}\r\n"), 431, id="headers of more than 32 KiB"),
+        pytest.param(get("*"), 405, id="the whole server, but by OPTIONS"),
+        pytest.param(get("*", method="OPTIONS"), 404, id="the whole server"),
         pytest.param(b"nonsense\r\n\r\n", 400, id="no HTTP"),
         pytest.param(get(version="2.0"), 505, id="another version"),
         pytest.param(get(method="PUT", headers="Host: h\r\nContent-Length: 104857601\r\n"), 500, id="large body"),

@@ -75,7 +75,6 @@ def test_what_the_host_takes_is_taken(document):
         (trigger(authLevel="%ANON%"), '"authLevel" is one of'),
         (trigger(methods="get"), '"methods" is an array of texts'),
         (trigger(methods={"a": "get"}), '"methods" is an array of texts'),
-        ({**trigger(), "configurationSource": "attributes"}, "not for custom handlers"),
         ({**trigger(), "retry": "x"}, '"retry" is an object'),
         ({**trigger(), "retry": {}}, '"maxRetryCount" is a whole number'),
     ],
@@ -108,7 +107,26 @@ def test_a_retry_policy_is_read():
     policy = {"strategy": "FIXEDDELAY", "maxRetryCount": "1", "delayInterval": "00:00:02"}
     found = read({**trigger(), "retry": policy}).retry
     assert found is not None
-    assert (found.max_retries, found.delay_s(0)) == (1, 2.0)
+    assert (found.max_retries, found.delay_s(0, jitter=1.0)) == (1, 2.0)
+
+
+def test_what_the_host_finds_after_it_has_mapped_the_route_is_told_apart():
+    """E-516: the function's bindings are read, for its route is answered: with 500."""
+    found = read({**trigger(), "configurationSource": "attributes"})
+    assert found.indexing_problem is not None and "not for custom handlers" in found.indexing_problem
+    assert found.bindings[0].key == "httptrigger"
+    assert read({**trigger(), "configurationSource": "Config"}).indexing_problem is None
+
+
+@pytest.mark.parametrize(
+    ("retries_done", "jitter", "delay_s"),
+    [(0, 0.8, 1.0), (0, 1.2, 1.0), (1, 1.2, 2.2), (2, 1.2, 3.4), (2, 0.8, 2.6), (3, 1.2, 5.0), (90, 1.0, 5.0)],
+)
+def test_pauses_between_retries_grow_with_a_random_part(retries_done, jitter, delay_s):
+    """B-465: 1.0, 2.2 and 3.4 s for a policy from 1 s to 5 s."""
+    members = {"strategy": "exponentialBackoff", "minimumInterval": "00:00:01", "maximumInterval": "00:00:05"}
+    policy = read({**trigger(), "retry": {**members, "maxRetryCount": 3}}).retry
+    assert policy is not None and policy.delay_s(retries_done, jitter) == pytest.approx(delay_s)
 
 
 def test_disabled_in_the_file_does_nothing_and_that_is_told():
