@@ -294,6 +294,11 @@ def _parse_flags(argv: Sequence[str], problems: list[str]) -> dict[str, str | No
     return {name: text for name, text in given.items() if text is not None or name in ("app", "port")}
 
 
+def app_argument(argv: Sequence[str]) -> str | None:
+    """The APP of `fastworker serve *argv`; None if there is none."""
+    return _parse_flags(argv, []).get("app")
+
+
 def _port(flag: str | None, environ: Mapping[str, str], problems: list[str]) -> int:
     named = [(name, environ[name]) for name in PORT_NAMES if environ.get(name)]
     if flag is not None:

@@ -17,6 +17,8 @@ from fastworker.functions.app import App
 
 # Whose objects are never an application, though some can be called.
 LIBRARIES: Final = frozenset({"builtins", "typing", "fastworker", "functools", "azure", "werkzeug", "logging"})
+# Usual names of functions that make an application.
+FACTORIES: Final = ("create_app", "make_app", "get_app", "build_app", "create_application", "app_factory")
 # Attributes that hold an application, in the order in which they are looked for; any other name if it is the only one.
 NAMES: Final = ("app", "application", "asgi_app", "wsgi_app", "api", "server")
 
@@ -72,6 +74,35 @@ def adapt_object(target: str, value: Any, name: str, folder: Path) -> App | None
         except ValueError as exc:
             raise AppLoadError(target, [str(exc)]) from exc
     return adapt_application(value, name, folder) if _is_application(name, value) else None
+
+
+def hint(module: types.ModuleType, attribute: str | None) -> str:
+    """What a module (or one attribute of it) holds in place of an app, and what to do; empty if nothing is known."""
+    named = vars(module)
+    if attribute is not None:
+        first = attribute.partition(".")[0].removesuffix("()")
+        named = {first: named[first]} if first in named else {}
+    library = sys.modules.get("azure.functions")
+    for name, value in named.items():
+        if _is_a(value, getattr(library, "Blueprint", None)):
+            return (
+                f"{name!r} is a Blueprint of azure.functions, a part of an app: write `app = "
+                f"azure.functions.FunctionApp()` and `app.register_functions({name})`"
+            )
+        if type(value).__name__ == "Blueprint" and type(value).__module__.partition(".")[0] in ("flask", "quart"):
+            return f"{name!r} is a Blueprint, a part of an app: register it in one, and name that"
+        is_one = attribute is not None or name in FACTORIES
+        if is_one and _is_a(value, types.FunctionType) and _needs_nothing(value):
+            return f"{name!r} is a function: if it makes the app, write `app = {name}()` there"
+    return ""
+
+
+def _needs_nothing(value: Any) -> bool:
+    try:
+        inspect.signature(value).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def script_name() -> str:

@@ -9,13 +9,17 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fastworker.commands.app_target import started_app
+from fastworker.config.app_files import host_json_of
+from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.console import Console
 from fastworker.devhost.session import DEFAULT_PORT, DevOptions, Session
 from fastworker.devhost.visitors import is_loopback
 from fastworker.errors import FastworkerError
+from fastworker.functions.loading import holds_app
 
 
 class NoAppError(FastworkerError):
@@ -26,6 +30,12 @@ class NoAppError(FastworkerError):
 
 class OpenToTheNetworkError(FastworkerError):
     """It is not said whether everybody may come in."""
+
+    exit_code = 2
+
+
+class OtherAppError(FastworkerError):
+    """The command line and host.json name different apps."""
 
     exit_code = 2
 
@@ -57,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
         azurite=arguments.azurite,
         max_poll_s=arguments.max_poll,
         strict=arguments.strict,
-        prepare=None if arguments.no_sync else _Sync(console).run,
+        prepare=None if arguments.no_sync else _Sync(console, arguments.app).run,
     )
 
     async def session() -> int:
@@ -82,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     keys.add_argument("--auth", action="store_true", help="enforce auth levels; prints the keys")
     keys.add_argument("--no-auth", action="store_true", help="no keys, also where --address lets the network in")
     parser.add_argument("--no-reload", action="store_true", help="do not start anew when files change")
+    parser.add_argument("--app", metavar="APP", help="file or module:attribute in DIR, if host.json does not name it")
     parser.add_argument("--no-sync", action="store_true", help="do not write function.json from the decorators")
     parser.add_argument(
         "--strict", action="store_true", help="refuse what the cloud would not run, and end when the host there would"
@@ -110,14 +121,19 @@ def _seconds(text: str) -> float:
 class _Sync:
     """Runs `fastworker sync` in a process of its own: the app is imported anew each time, and never in here."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, app: str | None) -> None:
         self._console = console
+        self._app = app
 
     async def run(self, root: Path) -> None:
-        if not uses_fastworker(root):
+        environ = dict(read_app_settings(root, os.environ).values)
+        if self._app is not None:
+            refuse_another_app(root, environ, self._app)
+        elif not uses_fastworker(root, environ):
             return
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "fastworker", "sync", str(root), "--quiet"),
+            *(() if self._app is None else ("--app", self._app)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -152,6 +168,25 @@ def _text(path: Path) -> str:
         return ""
 
 
-def uses_fastworker(root: Path) -> bool:
-    """Whether the folder's app is for fastworker: its code says so, or the handler that host.json starts."""
-    return is_native(root) or "fastworker" in _text(root / "host.json")
+def uses_fastworker(root: Path, environ: Mapping[str, str]) -> bool:
+    """Whether the folder's app is for fastworker: its code says so, or the handler that host.json starts.
+
+    Where host.json starts nothing, any app that fastworker could serve is one: sync then writes what is missing.
+    """
+    if is_native(root) or started_app(root, environ) is not None:
+        return True
+    host = host_json_of(root, environ)
+    return holds_app(root) and not (host.problems or (host.has_handler and (root / "host.json").exists()))
+
+
+def refuse_another_app(root: Path, environ: Mapping[str, str], named: str) -> None:
+    """Raises OtherAppError if host.json's command, which dev starts, serves another app than the one of --app."""
+    if not host_json_of(root, environ).description.executable:
+        return  # sync will write it
+    started = started_app(root, environ)
+    if started is None or (started.app or ".") != named:
+        what = "does not start fastworker" if started is None else f"starts {started.app or 'the app of the folder'}"
+        raise OtherAppError(
+            f"--app {named}: the command in {root / 'host.json'} {what}, and dev runs what the host would: change its "
+            f'"arguments" to ["-m", "fastworker", "serve", "{named}"]'
+        )

@@ -5,6 +5,7 @@ Called by cli.py. Rule: what is shown is what the host makes of the answer (devh
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fastworker import logs
+from fastworker.commands.app_target import app_target
 from fastworker.deadline import deadline_from
 from fastworker.devhost.admin import INVOKE, describe, manual_trigger
 from fastworker.devhost.appsettings import read_app_settings
@@ -32,7 +34,6 @@ from fastworker.errors import FastworkerError
 from fastworker.functions.build import Function as PlannedFunction
 from fastworker.functions.invocation import Rejected, begin, run_async, run_sync
 from fastworker.functions.loaded_app import load_app
-from fastworker.functions.loading import DEFAULT_FILE
 from fastworker.hostrules import answers, output_values
 from fastworker.hostrules.envelope import binding_data, build_envelope
 from fastworker.protocol.answer import Answer
@@ -58,7 +59,9 @@ def main(argv: Sequence[str]) -> int:
         result = _through_host(host, arguments.function, data, is_envelope=arguments.envelope is not None)
         way = f"through {host['url']}"
     else:
-        result = _in_process(root, arguments.function, data, is_envelope=arguments.envelope is not None)
+        is_envelope = arguments.envelope is not None
+        with _other_output_on_stderr() if arguments.json_output else contextlib.nullcontext():
+            result = _in_process(root, arguments.app, arguments.function, data, is_envelope=is_envelope)
         way = "in this process; outputs are shown, not written"
     if arguments.json_output:
         print(json.dumps(result, indent=2, ensure_ascii=False))
@@ -79,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     given.add_argument("--file", metavar="FILE", help="the same, from a file (- for standard input)")
     given.add_argument("--envelope", metavar="FILE", help="a whole envelope: what the host would post")
     parser.add_argument("--dir", default=".", help="the app's folder (default: this one)")
+    parser.add_argument("--app", metavar="APP", help="file or module:attribute in DIR, if host.json does not name it")
     parser.add_argument("--url", help="of a local host, if it is not the one of DIR")
     parser.add_argument("--in-process", action="store_true", help="even if a local host runs")
     parser.add_argument("--json-output", action="store_true", help="print the result as JSON")
@@ -150,11 +154,13 @@ def _through_host(host: dict[str, str], name: str, data: str, *, is_envelope: bo
 # ---- in this process ---------------------------------------------------------------------------------------
 
 
-def _in_process(root: Path, name: str, data: str, *, is_envelope: bool) -> dict[str, Any]:
+def _in_process(root: Path, app: str | None, name: str, data: str, *, is_envelope: bool) -> dict[str, Any]:
     logs.configure()
     for setting, value in read_app_settings(root, os.environ).values.items():
         os.environ.setdefault(setting, value)  # what the app reads at its import, and what overrides host.json
-    loaded = load_app(str(root / DEFAULT_FILE), app_root=str(root), host_settings=dict(os.environ))
+    host_settings = dict(os.environ)
+    found = app_target(root, host_settings, app)
+    loaded = load_app(found.target, app_root=str(root), base=found.base, host_settings=host_settings)
     planned = next((f for n, f in loaded.functions.items() if n.lower() == name.lower()), None)
     if planned is None:
         near = get_close_matches(name, loaded.functions, 1)
@@ -219,6 +225,20 @@ def _items(binding: Binding, value: Any) -> list[Any]:
     if binding.key == "table" or binding.key in OBJECT_TYPES:
         return list(output_values.objects(binding.name, value))
     return list(output_values.messages(binding.name, value))
+
+
+@contextlib.contextmanager
+def _other_output_on_stderr() -> Iterator[None]:
+    """What the app prints and logs stays out of the JSON on stdout."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _finished(result: Any) -> None:

@@ -1,18 +1,19 @@
 """`fastworker sync [DIR] [--check]`: host.json and function.json files from the decorators.
 
-Called by cli.py, and by `fastworker dev` before each start. Rule: a file that says the same already is left as it
-is, whatever its layout; nothing is ever removed.
+Called by cli.py, and by `fastworker dev` before each start. host_section.py writes host.json.
+Rule: a file that says the same already is left as it is, whatever its layout; nothing is ever removed.
 """
 
 import argparse
 import difflib
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from fastworker.commands.app_target import app_target
+from fastworker.commands.host_section import handler_section, new_host_json, render, with_handler
 from fastworker.config.app_files import function_folders, function_json_of
 from fastworker.config.config_files import ConfigFileError, JsonFile
 from fastworker.devhost.appsettings import read_app_settings
@@ -21,15 +22,12 @@ from fastworker.functions.http_mode import Mode, fitting_mode
 from fastworker.functions.loaded_app import LoadedApp, load_app
 from fastworker.protocol.bindings import to_json
 
-HOST_JSON: Final[dict[str, Any]] = {
-    "version": "2.0",
-    "functionTimeout": "00:01:00",
-    "customHandler": {
-        "description": {"defaultExecutablePath": "fastworker", "arguments": ["serve"]},
-    },
-    "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
-}
 OUT_OF_DATE: Final = 1
+# For an app that has run under the official worker, or under no host at all.
+IN_AZURE: Final = (
+    "app settings that it needs in Azure: FUNCTIONS_WORKER_RUNTIME=custom and "
+    "PYTHONPATH=/home/site/wwwroot/.python_packages/lib/site-packages (docs/migrating.md)"
+)
 
 
 class Change(NamedTuple):
@@ -44,14 +42,17 @@ def main(argv: Sequence[str]) -> int:
     """0 when all is in step (or was written); with --check 1 when something is out of date."""
     parser = argparse.ArgumentParser(prog="fastworker sync", description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("dir", nargs="?", default=".", metavar="DIR", help="the app's folder (default: this one)")
+    parser.add_argument("--app", metavar="APP", help="file or module:attribute in DIR, if host.json does not name it")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is out of date")
     parser.add_argument("--quiet", action="store_true", help="one line per written file, and nothing if there is none")
     arguments = parser.parse_args(argv)
     root = Path(arguments.dir)
     for name, value in read_app_settings(root, os.environ).values.items():
         os.environ.setdefault(name, value)  # what the app reads at its import
-    loaded = load_app(str(root), app_root=str(root), host_settings=dict(os.environ), strict=True)
-    changes = planned_changes(loaded, root)
+    host_settings = dict(os.environ)
+    app = app_target(root, host_settings, arguments.app)
+    loaded = load_app(app.target, app_root=str(root), base=app.base, host_settings=host_settings, strict=True)
+    changes = planned_changes(loaded, root, app.target if app.is_named else None)
     strays = stray_folders(loaded, root)
     told = _told_of_mode(loaded, changes, root, quiet=arguments.quiet)
     for line in (*_told_by_sync(loaded), *strays, *told):
@@ -59,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     for change in changes:
         if not arguments.check:
             change.path.parent.mkdir(exist_ok=True)
-            change.path.write_text(change.after)
+            change.path.write_bytes(change.after.encode())
         if arguments.quiet:
             print(f"{'written' if not arguments.check else 'out of date'}: {change.path}")
         else:
@@ -76,12 +77,6 @@ def _told_by_sync(loaded: LoadedApp) -> list[str]:
     return [line for line in loaded.warnings if "the host knows a function" not in line]
 
 
-def new_host_json(mode: Mode) -> dict[str, Any]:
-    """host.json for an app that has none."""
-    handler = HOST_JSON["customHandler"]
-    return {**HOST_JSON, "customHandler": handler if mode.switch is None else {**handler, mode.switch: True}}
-
-
 def _mode(loaded: LoadedApp) -> Mode:
     return fitting_mode(list(loaded.functions.values()), loaded.routes, loaded.host.route_prefix)
 
@@ -91,20 +86,23 @@ def _told_of_mode(loaded: LoadedApp, changes: Sequence[Change], root: Path, *, q
     mode = _mode(loaded)
     host = root / "host.json"
     if any(change.path == host for change in changes):
-        return [f"{host}: {mode.why}"] if mode.why else []
+        return [*([f"{host}: {mode.why}"] if mode.why else []), *([IN_AZURE] if loaded.app.kind else [])]
     if quiet:
         return []
-    if mode.switch is not None and loaded.host.http_mode == "envelope":
+    if mode.switch is not None and loaded.host.http_mode == "envelope" and loaded.host.has_handler:
         return [f'{host}: the app qualifies for "customHandler": {{"{mode.switch}": true}}: {mode.why}']
     return []
 
 
-def planned_changes(loaded: LoadedApp, root: Path) -> list[Change]:
-    """The files to write, sorted by name."""
+def planned_changes(loaded: LoadedApp, root: Path, named: str | None = None) -> list[Change]:
+    """The files to write, sorted by name. `named` is the app that a new command in host.json is to name."""
     changes = []
     host = root / "host.json"
     if not host.exists():
-        changes.append(Change(host, "", _render(new_host_json(_mode(loaded)))))
+        changes.append(Change(host, "", render(new_host_json(_mode(loaded), named, loaded.host.route_prefix))))
+    elif not loaded.host.has_handler:
+        before = host.read_bytes().decode("utf-8-sig")
+        changes.append(Change(host, before, with_handler(before, handler_section(_mode(loaded), named))))
     decorated = {d.function_name for d in loaded.app.declarations if d.bindings}
     members = {d.function_name: d.members for d in loaded.app.declarations}
     for name, function in sorted(loaded.functions.items()):
@@ -114,7 +112,7 @@ def planned_changes(loaded: LoadedApp, root: Path) -> list[Change]:
         document = {"bindings": [to_json(binding) for binding in function.bindings], **members[name]}
         before = path.read_text() if path.exists() else ""
         if not _same_bindings(path, document["bindings"]) or not _has_members(before, members[name]):
-            changes.append(Change(path, before, _render(_keeping_others(before, document))))
+            changes.append(Change(path, before, render(_keeping_others(before, document))))
     return changes
 
 
@@ -168,10 +166,6 @@ def _keeping_others(before: str, document: dict[str, Any]) -> dict[str, Any]:
     except ConfigFileError:
         known = {}
     return {**known, **document}
-
-
-def _render(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _diff(change: Change) -> str:

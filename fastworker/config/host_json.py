@@ -77,6 +77,7 @@ class HostJson:
     `http_mode` tells what an http-only function gets (protocol 1.7), and `http_mode_key` the key that decided it.
     `problems` stop the host, `lacks` too, but a handler that runs already can do without what is lacking; `warnings`
     are surprises and keys that nobody reads; `not_obeyed` are keys that the host reads and the local host does not.
+    `has_handler` is False where there is no section of a handler (which is in `lacks`, too).
     """
 
     path: str = "host.json"
@@ -97,6 +98,7 @@ class HostJson:
     http_routes: tuple[HttpRoute, ...] = ()
     problems: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    has_handler: bool = True
     warnings: tuple[str, ...] = ()
     not_obeyed: tuple[str, ...] = ()
 
@@ -147,6 +149,7 @@ class _Reader:
         self._consumption = self._in_container and given.get("WEBSITE_SKU", "").lower() == "dynamic"
         self.problems: list[str] = []
         self.lacks: list[str] = []
+        self.has_handler = True
         self.warnings: list[str] = []
 
     def read(self) -> HostJson:
@@ -175,6 +178,7 @@ class _Reader:
             http_routes=self._routes(section, profile),
             problems=tuple(self.problems),
             lacks=tuple(self.lacks),
+            has_handler=self.has_handler,
             warnings=tuple(self.warnings),
             not_obeyed=tuple(".".join(keys) for keys in NOT_OBEYED if (n := self._root.at(*keys)) and n.exists),
         )
@@ -261,6 +265,7 @@ class _Reader:
             return "customHandler", custom
         if old is not None:
             return "httpWorker", old
+        self.has_handler = False
         self.lacks.append(f"{self._path}:1: {NO_HANDLER}")
         return "customHandler", None
 

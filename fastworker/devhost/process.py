@@ -189,6 +189,8 @@ class HandlerProcess:
 
     def _find_executable(self) -> str | None:
         name = self.command.executable
+        if name in ("python", "python3") and self.command.arguments.startswith(" -m fastworker "):
+            return sys.executable  # in Azure the one that the app's packages are for; here it has fastworker, too
         if os.sep in name:
             path = name if os.path.isabs(name) else str(self.command.cwd / name)
             return path if os.path.exists(path) else None

@@ -13,7 +13,7 @@ from fastworker import logs
 from fastworker.config.app_files import function_folders, function_json_of, host_json_of, twin_folders
 from fastworker.config.binding_checks import name_problems, name_warnings
 from fastworker.config.config_files import ConfigFileError
-from fastworker.config.host_json import HostJson, HttpMode
+from fastworker.config.host_json import NO_HANDLER, HostJson, HttpMode
 from fastworker.deadline import TimeLimits, cap_notes, limit_of
 from fastworker.errors import AppLoadError
 from fastworker.functions.app import App
@@ -52,6 +52,7 @@ def load_app(
     target: str | None,
     *,
     app_root: str | None,
+    base: Path | None = None,
     http_mode: HttpMode | None = None,
     host_settings: Mapping[str, str] | None = None,
     strict: bool = False,
@@ -60,7 +61,8 @@ def load_app(
 ) -> LoadedApp:
     """Import the app and check everything. Raises AppLoadError listing all that is wrong.
 
-    `target` is a file, `module:attribute` or a folder with function_app.py; None is the current folder.
+    `target` is a file, `module:attribute` or a folder; None is the current folder. `base` is the folder that a relative
+    one is found from, by default the current one.
     `app_root` is where host.json and the function.json folders are (FUNCTIONS_APP_ROOT_PATH), by default the
     app's folder. `http_mode` overrides what host.json there says of http-only functions,
     `host_settings` are those that override host.json itself (AzureFunctionsJobHost__...). What puts one function in
@@ -69,7 +71,7 @@ def load_app(
     run without their key. `limits` are those of the server that is to run it: a deadline beyond them is a problem.
     """
     named = target or DEFAULT_FILE
-    app, folder = find_app(named)
+    app, folder = find_app(named, base or Path.cwd())
     root = Path(app_root).absolute() if app_root else folder
     functions, host, problems, warnings = assemble(app, root, http_mode, host_settings, strict=strict)
     notes: list[str] = []
@@ -100,7 +102,7 @@ def assemble(
     problems = [*host.problems, *twin_folders(root)]
     warnings = [*host.warnings]
     if has_file and strict:
-        problems += host.lacks
+        problems += [line for line in host.lacks if host.has_handler or not line.endswith(NO_HANDLER)]  # sync adds it
     host = app.under_host(host, has_file=has_file)
     if http_mode is not None and http_mode != host.http_mode:
         host = replace(host, http_mode=http_mode, http_mode_key="--http-mode")

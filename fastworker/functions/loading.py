@@ -24,14 +24,18 @@ DEFAULT_FILE = "function_app.py"
 FILES = (DEFAULT_FILE, "main.py", "app.py", "asgi.py", "wsgi.py")
 
 
-def find_app(target: str) -> tuple[App, Path]:
-    path = Path(target)
+def find_app(target: str, base: Path) -> tuple[App, Path]:
+    """The App that `target` names, found from the folder `base`, and the folder that it lies in.
+
+    Raises AppLoadError if there is none, or its import fails.
+    """
+    path = base / target
     if path.is_dir():
         path = _file_in(path)
         if path.is_dir():
             return _adapted_folder(target, path.absolute()), path.absolute()
     elif target == DEFAULT_FILE and not path.is_file():
-        return find_app(".")
+        return find_app(".", base)
     if path.suffix == ".py" and path.is_file():
         folder = path.absolute().parent
         last = _uses_azure_functions(path)
@@ -41,9 +45,12 @@ def find_app(target: str) -> tuple[App, Path]:
     if path.suffix == ".py" or path.is_file() or not all(part.isidentifier() for part in module_name.split(".")):
         raise AppLoadError(
             target,
-            [f"{path.absolute()} does not exist: name a .py file, a folder with {DEFAULT_FILE}, or module:attribute"],
+            [
+                f"{path.absolute()} does not exist: name a .py file, a folder with one of {', '.join(FILES)}, or "
+                f"module:attribute"
+            ],
         )
-    folder = Path.cwd()
+    folder = base.absolute()
     module = _import(target, folder, lambda: importlib.import_module(module_name))
     if module.__file__:
         folder = Path(module.__file__).absolute().parent
@@ -61,6 +68,11 @@ def _file_in(folder: Path) -> Path:
         return folder / named
     found = next((folder / name for name in FILES if (folder / name).is_file()), None)
     return found or (folder if is_v1_folder(folder) else folder / DEFAULT_FILE)
+
+
+def holds_app(folder: Path) -> bool:
+    """Whether a folder has a file that may hold an app, or functions of azure.functions' v1 model."""
+    return _file_in(folder).exists()
 
 
 def _names_fastworker(path: Path) -> bool:
@@ -170,8 +182,16 @@ def _app_in(target: str, module: types.ModuleType, attribute: str | None, folder
         foreign = _adapted(target, module, attribute, folder)
         if foreign is not None:
             return foreign
-        state = "is no fastworker.App" if value is not None else "is not defined"
-        raise AppLoadError(target, [f"{file}: {attribute!r} {state}: write `{attribute} = fastworker.App()` there"])
+        if hint := _hint(module, attribute):
+            raise AppLoadError(target, [f"{file}: {hint}"])
+        state = "is not defined" if value is None else f"is no app, but of the type {type(value).__name__}"
+        raise AppLoadError(
+            target,
+            [
+                f"{file}: {attribute!r} {state}: write `{attribute} = fastworker.App()` there, or name an "
+                f"azure.functions, ASGI or WSGI app"
+            ],
+        )
     if isinstance(getattr(module, "app", None), App):
         return module.app  # type: ignore[no-any-return]
     apps = {id(value): (name, value) for name, value in vars(module).items() if isinstance(value, App)}
@@ -181,6 +201,8 @@ def _app_in(target: str, module: types.ModuleType, attribute: str | None, folder
         foreign = _adapted(target, module, None, folder)
         if foreign is not None:
             return foreign
+        if hint := _hint(module, None):
+            raise AppLoadError(target, [f"{file}: defines no app: {hint}"])
         raise AppLoadError(
             target,
             [
@@ -200,3 +222,9 @@ def _adapted(target: str, module: types.ModuleType, attribute: str | None, folde
     from fastworker.adapters.detection import adapted
 
     return _guarded(target, folder, lambda: adapted(target, module, attribute, folder))
+
+
+def _hint(module: types.ModuleType, attribute: str | None) -> str:
+    from fastworker.adapters.detection import hint
+
+    return hint(module, attribute)

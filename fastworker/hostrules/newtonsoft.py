@@ -150,7 +150,7 @@ class _Reader:
 
     def _place(self, at: int) -> Place:
         # A line ends with LF, CR or both, as in Newtonsoft's count.
-        before = self._text[:at].replace("\r\n", "\n ").replace("\r", "\n")
+        before = self._text[:at].replace("\r\n", " \n").replace("\r", "\n")
         return before.count("\n") + 1, at - (before.rfind("\n") + 1 if "\n" in before else 0) + 1
 
     def _note(self, at: int) -> None:

@@ -115,7 +115,7 @@ def test_missing_file_attribute_or_app_is_named(write, tmp_path, monkeypatch):
     assert "name a .py file" in problems_of("notes.txt")[0]
     write("x = 1\n", "my_x.py")
     assert "'app' is not defined: write `app = fastworker.App()`" in problems_of("my_x:app")[0]
-    assert "'x' is no fastworker.App" in problems_of("my_x:x")[0]
+    assert "'x' is no app, but of the type int" in problems_of("my_x:x")[0]
     assert "defines no app" in problems_of("my_x.py")[0]
     write("import fastworker as fw\na = fw.App()\nb = fw.App()\n", "my_ab.py")
     assert "several Apps (a, b)" in problems_of("my_ab.py")[0]

@@ -1,16 +1,19 @@
 """Which kind of app a module holds, told by type."""
 
+import re
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
+import azure.functions
+import flask
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from fastworker.adapters.detection import adapted
+from fastworker.adapters.detection import adapted, hint
 from fastworker.adapters.http_app import HttpApp
 from fastworker.errors import AppLoadError
 
@@ -96,3 +99,27 @@ def test_def_endpoints_get_a_worker_each() -> None:
     assert concurrency(fast) == 1
     assert concurrency(Starlette(routes=[Route("/a", waits)])) == 64
     assert concurrency(Starlette(routes=[Mount("/m", routes=[Route("/a", computes)])])) == 1
+
+
+def zero() -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("members", "attribute", "said"),
+    [
+        ({"bp": azure.functions.Blueprint()}, None, r"Blueprint of azure.functions.*app.register_functions\(bp\)"),
+        ({"bp": azure.functions.Blueprint()}, "bp", r"Blueprint of azure.functions.*app.register_functions\(bp\)"),
+        ({"pages": flask.Blueprint("pages", "m")}, None, "is a Blueprint, a part of an app: register it"),
+        ({"create_app": zero}, None, r"write `app = create_app\(\)` there"),
+        ({"create_app": zero}, "create_app()", r"write `app = create_app\(\)` there"),
+        ({"build": zero}, "build", r"write `app = build\(\)` there"),
+        ({"build": zero}, None, ""),
+        ({"create_app": wsgi}, None, ""),
+    ],
+)
+def test_what_is_nearly_an_app_is_named_with_the_way_to_one(
+    members: dict[str, Any], attribute: str | None, said: str
+) -> None:
+    """A part of an app, and a function that makes one, as uvicorn's --factory and gunicorn take it."""
+    found = hint(module_of(**members), attribute)
+    assert re.search(said, found) and bool(found) == bool(said)

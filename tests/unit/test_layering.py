@@ -26,7 +26,7 @@ ROOMS = {
     "zygote": {"functions", "ipc", "settings", "exits", *LOGGING},
     "supervisor": {"ipc", "protocol", "settings", *LOGGING},
     "devhost": {"hostrules", "protocol", "config", "functions"},
-    "commands": {"devhost", "hostrules", "protocol", "config", "functions", *LOGGING},
+    "commands": {"devhost", "hostrules", "protocol", "config", "functions", "settings", *LOGGING},
 }
 # Rules of one file, where its room's is too wide.
 FILES = {
