@@ -5,11 +5,12 @@
  * whatever the server does; when no connection is free, a new one is opened, up to a limit.
  * Rule: nothing is decided about the figures here; every request leaves a record, the failed ones, too.
  *
- * usage: load PORT RECORDS TIMEOUT_S START_NS closed IN_FLIGHT WARMUP_S SECONDS ORDER KIND...
+ * usage: load PORT RECORDS TIMEOUT_S START_NS closed IN_FLIGHT WARMUP_S SECONDS BURN_US ORDER KIND...
  *        load PORT RECORDS TIMEOUT_S START_NS open CONNECTIONS PLAN SPIN_US KIND...
  * START_NS is when it all begins, by CLOCK_MONOTONIC, so that several processes begin together; 0 is at once.
  * KIND is REQUEST:ANSWER, two files: the whole request, and the body that a right answer has. Instead of the latter,
  * "200" takes any body with that status, "-" any answer at all.
+ * BURN_US: before each request the process computes for so long (CPU time), as the host does for its own part of it.
  * ORDER holds a byte per request, the kinds in turn; PLAN a struct planned per request, before which the process polls for
  * SPIN_US instead of sleeping to the end. On stdout comes one JSON object.
  */
@@ -75,7 +76,7 @@ static struct kind *kinds;
 static struct connection *connections;
 static int *idle, *closed; /* stacks of indices: as in .NET's pool, the connection used last is used first */
 static int idles, closeds, limit, busy, epoll;
-static int64_t timeout_ns, opened, failures, refused_since_ns;
+static int64_t burn_ns, timeout_ns, opened, failures, refused_since_ns;
 static const char *order; /* closed loop: the kinds in turn */
 static size_t order_length, order_next;
 static int64_t again_until_ns; /* closed loop: until then, an answer is followed by the next request */
@@ -268,10 +269,21 @@ static void end_overdue(void) {
 
 /* ---- the loop --------------------------------------------------------------------------------------------------- */
 
+static void burn(void) {
+    struct timespec t;
+    int64_t until = 0, now;
+    do {
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+        now = t.tv_sec * SECOND + t.tv_nsec;
+        if (until == 0) until = now + burn_ns;
+    } while (now < until);
+}
+
 /* Closed loop: as many requests as are to be in flight. At once after each answer, for a burst of answers followed by
  * a burst of requests would let the server idle in between. */
 static void refill(void) {
     while (busy < limit && refused_since_ns == 0 && now_ns() < again_until_ns) {
+        if (burn_ns) burn();
         begin(take_free(), order[order_next], 0, 0);
         order_next = (order_next + 1) % order_length;
     }
@@ -388,7 +400,7 @@ static void write_string(const char *text) {
 int main(int argc, char **argv) {
     if (argc < 9) return 2;
     int open_loop = strcmp(argv[5], "open") == 0;
-    if (argc < (open_loop ? 10 : 11)) return 2;
+    if (argc < (open_loop ? 10 : 12)) return 2;
     server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1])),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     timeout_ns = (int64_t)(atof(argv[3]) * (double)SECOND);
@@ -396,10 +408,10 @@ int main(int argc, char **argv) {
     prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); /* wake for a planned send at its time, not up to 50 us later */
     if ((epoll = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll");
     size_t length;
-    char *plan = read_file(open_loop ? argv[7] : argv[9], &length);
+    char *plan = read_file(open_loop ? argv[7] : argv[10], &length);
     if (open_loop) length /= sizeof(struct planned);
     if (length == 0 || limit < 1) return 2;
-    int first = open_loop ? 9 : 10;
+    int first = open_loop ? 9 : 11;
     load_kinds(argv + first, argc - first);
     make_room(open_loop ? length : 1 << 16);
 
@@ -414,6 +426,7 @@ int main(int argc, char **argv) {
     } else {
         from = start + (int64_t)(atof(argv[7]) * (double)SECOND);
         until = from + (int64_t)(atof(argv[8]) * (double)SECOND);
+        burn_ns = atoll(argv[9]) * 1000;
         order = plan;
         order_length = length;
         run_closed(until);

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.calls import Call, WrongAnswerError
 from benchmarks.contenders.interface import cache
-from benchmarks.contenders.running import HOST_VERSION, Running
+from benchmarks.contenders.running import Running
 from benchmarks.schedule import Arrival
 from fastworker.cpus import usable_cpus
 
@@ -46,8 +46,6 @@ OUTCOMES: Final = (
     "no answer in time",
 )
 
-# .NET's JSON writer flushes every 1024 characters, each flush becoming a chunk.
-CHUNK: Final = 1024
 # As many as the host may have in flight before the open loop has to wait itself.
 CONNECTIONS: Final = 1024
 # Several processes of the load side begin so long after they were started.
@@ -149,25 +147,12 @@ class Outcome:
         return self
 
 
-def request_bytes(call: Call, path: str, port: int) -> bytes:
-    """The request as the host sends it (docs/protocol.md, 2.1): chunked, with its headers in its order."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Azure-Functions-HostVersion: {HOST_VERSION}\r\n"
-        f"X-Azure-Functions-InvocationId: 00000000-5d0b-4a37-b0a9-000000000000\r\n"
-        f"User-Agent: Azure-Functions-Host/{HOST_VERSION}\r\n"
-        f"Content-Type: application/json; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
-    pieces = [call.envelope[at : at + CHUNK] for at in range(0, len(call.envelope), CHUNK)]
-    return head.encode() + b"".join(b"%X\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
-
-
 def prepare(server: Running, calls: Sequence[Call]) -> list[Prepared]:
     """The calls, each answered once and its answer's meaning checked. Raises WrongAnswerError, OSError."""
     prepared = []
     for call in calls:
         answer = None if call.lenient else server.checked(call)
-        request = request_bytes(call, server.contender.path(call.function), server.port)
-        prepared.append(Prepared(call, request, answer if call.exact else None))
+        prepared.append(Prepared(call, call.request(server.port), answer if call.exact else None))
     return prepared
 
 
@@ -181,10 +166,12 @@ def closed_loop(
     order: Sequence[int] = (0,),
     timeout: float = 30.0,
     processes: int = 1,
+    burn_us: int = 0,
 ) -> Outcome:
     """`in_flight` requests at any time, the kinds in that order, over and over; all times in seconds.
 
-    Sent by so many `processes` of the load side, each with its part of what is in flight.
+    Sent by so many `processes` of the load side, each with its part of what is in flight. Before each request, the load
+    side computes for `burn_us` microseconds of its own, as the Functions host does.
     """
     if server.contender.driven:
         arrivals = np.resize(np.array(order, dtype="u1"), in_flight + round(DRIVEN_PER_SECOND * (warmup + seconds)))
@@ -193,7 +180,7 @@ def closed_loop(
         return _driven(server, kinds, None, arrivals, warmup, timeout, settings, **loop)
     with _folder() as folder:
         folder.joinpath("order").write_bytes(bytes(order))
-        window = [f"{warmup:g}", f"{seconds:g}", str(folder / "order")]
+        window = [f"{warmup:g}", f"{seconds:g}", str(burn_us), str(folder / "order")]
         loops = [["closed", str(part), *window] for part in parts(in_flight, processes)]
         settings = {"loop": "closed", "in_flight": in_flight, "seconds": seconds, "load_processes": len(loops)}
         return _run(server, kinds, folder, loops, timeout, warmup_ns=None, settings=settings)

@@ -11,6 +11,11 @@ import msgspec
 
 FILE_NAME: Final = "rows.jsonl"
 
+# The contenders that the report treats in a way of their own: the server under test, and what it is compared with.
+OURS: Final = "fastworker"
+FLOOR: Final = "floor"
+IDEAL: Final = "ideal"
+
 Scalar = str | int | float | bool | None
 
 
@@ -21,8 +26,8 @@ class RowsError(Exception):
 class Row(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=False):
     """One measurement of one contender. Units are in the metrics' names (`p50_us`, `per_second`, `private_bytes`).
 
-    `variant` tells the rows of one scenario apart; rows that differ only in `round` are repetitions. `histogram` is
-    hdrhistogram's encoding (base64), of nanoseconds. Raises ValueError for a row both ok and failed, or neither.
+    `variant` tells the rows of one scenario apart; rows that differ only in `round` are repetitions.
+    Raises ValueError for a row both ok and failed, or neither.
     """
 
     scenario: str
@@ -32,14 +37,13 @@ class Row(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=False):
     ok: bool = True
     failure: str | None = None
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
-    histogram: str | None = None
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     machine: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.ok == (self.failure is not None):
             raise ValueError(f"a row is either ok or has a failure: ok={self.ok}, failure={self.failure!r}")
-        if not self.ok and (self.metrics or self.histogram):
+        if not self.ok and self.metrics:
             raise ValueError(f"a failed row has no metrics: {self.failure}")
 
     @property

@@ -1,7 +1,8 @@
 /* The floor: what a hop costs when nothing is done in it. One thread per connection, blocking reads and writes.
  *
  * Reads a request to its end (by Content-Length, or to the last chunk) and answers it: /order with the example's answer,
- * which is a constant, /echo with the length of the http body inside the envelope, anything else with 404.
+ * which is a constant, /echo with the length of the http body inside the envelope, /api/echo (plain HTTP) with the
+ * length of the request's body as text, anything else with 404.
  * usage: floor PORT
  */
 #define _GNU_SOURCE
@@ -75,18 +76,22 @@ static size_t echoed(const char *body, const char *end) {
 
 static int answer(int connection, const struct stream *s, size_t body) {
     char text[128], out[1024];
-    const char *content = ORDER, *status = "200 OK";
+    const char *content = ORDER, *status = "200 OK", *type = "application/json";
     if (strncmp(s->data, "POST /echo ", 11) == 0) {
         snprintf(text, sizeof text,
                  "{\"Outputs\":{\"res\":{\"statusCode\":200,\"body\":\"%zu\"}},\"Logs\":[],\"ReturnValue\":null}",
                  echoed(s->data + body, s->data + s->body_end));
         content = text;
+    } else if (strncmp(s->data, "POST /api/echo ", 15) == 0) {
+        snprintf(text, sizeof text, "%zu", s->body_end - body);
+        content = text;
+        type = "text/plain";
     } else if (strncmp(s->data, "POST /order ", 12) != 0) {
         content = "{}";
         status = "404 Not Found";
     }
-    int size = snprintf(out, sizeof out, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                        status, strlen(content), content);
+    int size = snprintf(out, sizeof out, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+                        status, type, strlen(content), content);
     return write(connection, out, (size_t)size) == size;
 }
 

@@ -33,6 +33,6 @@ CONTENDERS: Final = [
         _command,
         _absent,
         conditions="C, a thread per connection, blocking calls; answers order and echo only, and parses no JSON",
-        functions=frozenset({"order", "echo"}),
+        functions=frozenset({"order", "echo", "plain"}),
     )
 ]

@@ -33,6 +33,8 @@ class Launch:
 class Contender:
     """A server that takes part. `functions` are those it has; `conditions` is what to know when reading its rows.
 
+    `plain` among the functions: `echo` in plain HTTP, too (fastworker from a folder of its own for each of the modes).
+
     One that is `driven` speaks no HTTP to the host: over HTTP it is only checked, and it has a load side of its own.
     """
 
@@ -41,7 +43,6 @@ class Contender:
     absent: Callable[[], str | None] = lambda: None
     conditions: str = ""
     environ: Callable[[Launch], dict[str, str]] = lambda launch: {}
-    path: Callable[[str], str] = lambda function: f"/{function}"
     functions: frozenset[str] = frozenset({"order", "echo", "work", "wait"})
     driven: bool = False
 

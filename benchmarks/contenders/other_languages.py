@@ -82,6 +82,6 @@ CONTENDERS: Final = [
         _go_absent,
         conditions=f"net/http and encoding/json, one process with GOMAXPROCS = processes; {NO_COMPUTING}",
         environ=lambda launch: {**_port(launch), "GOMAXPROCS": str(launch.processes)},
-        functions=frozenset({"order", "echo"}),
+        functions=frozenset({"order", "echo", "plain"}),
     ),
 ]

@@ -56,6 +56,8 @@ def _without(*modules: str) -> Callable[[], str | None]:
     return absent
 
 
+# What the bare ASGI app has.
+BARE: Final = frozenset({"order", "echo", "work", "wait", "plain"})
 UVICORN: Final = f"uvloop, httptools, keep-alive {KEEP_ALIVE_S} s (its default is 5)"
 
 CONTENDERS: Final = [
@@ -64,6 +66,7 @@ CONTENDERS: Final = [
         _uvicorn("raw_asgi"),
         _without("uvicorn", "uvloop", "httptools", "orjson"),
         conditions=f"a bare ASGI app with orjson, which computes on its loop; {UVICORN}",
+        functions=BARE,
     ),
     Contender(
         "uvicorn+fastapi",
@@ -76,6 +79,7 @@ CONTENDERS: Final = [
         _gunicorn("raw_asgi", "--worker-class", "uvicorn_worker.UvicornWorker"),
         _without("gunicorn", "uvicorn_worker", "uvloop", "httptools", "orjson"),
         conditions=f"the bare ASGI app of the uvicorn contender; {UVICORN}",
+        functions=BARE,
     ),
     Contender(
         "gunicorn+flask",
@@ -89,5 +93,6 @@ CONTENDERS: Final = [
         _without("granian", "uvloop", "orjson"),
         conditions="the bare ASGI app of the uvicorn contender; uvloop, its own HTTP in Rust, which hands "
         "the app each chunk of a body by itself, of which the host sends one per KiB",
+        functions=BARE,
     ),
 ]

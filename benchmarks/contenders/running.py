@@ -22,7 +22,6 @@ from benchmarks.contenders.interface import FUNCTIONS, Contender, Launch, base_e
 
 START_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 15.0
-HOST_VERSION: Final = "4.1037.0.0"
 
 
 class NotRunningError(Exception):
@@ -42,17 +41,10 @@ class Running:
 
     def ask(self, call: Call, timeout_s: float = START_TIMEOUT_S) -> tuple[int, bytes]:
         """Sends one invocation on a connection of its own: status and body, unchecked. Raises OSError."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
-        headers = {
-            "X-Azure-Functions-HostVersion": HOST_VERSION,
-            "X-Azure-Functions-InvocationId": "7b4f3a0e-5d0b-4a37-b0a9-0d7d6a1f2c11",
-            "User-Agent": f"Azure-Functions-Host/{HOST_VERSION}",
-            "Content-Type": "application/json; charset=utf-8",
-        }
-        with contextlib.closing(connection):
-            path = self.contender.path(call.function)
-            connection.request("POST", path, iter([call.envelope]), headers, encode_chunked=True)
-            answer = connection.getresponse()
+        with socket.create_connection(("127.0.0.1", self.port), timeout_s) as connection:
+            connection.sendall(call.request(self.port))
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
             return answer.status, answer.read()
 
     def checked(self, call: Call) -> bytes:

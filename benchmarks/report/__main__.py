@@ -3,27 +3,27 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmarks import report
+from benchmarks.report.results import Results
 from benchmarks.rows import RowsError, read
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 2 for a wrong use or rows that cannot be read."""
+    """Returns the exit code: 2 for a wrong use or rows that cannot be read; of two trees, see compare.py."""
     if len(arguments) != 1:
         print("usage: python -m benchmarks.report DIR", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
     try:
         rows = read(folder)
-        report.show(rows, Console())
+        console = report.console()
+        report.show(rows, console)
         for path in report.write(folder):
             print(path)
+        return report.compare.show(Results(rows), console)
     except RowsError as exc:
         print(exc, file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

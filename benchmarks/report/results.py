@@ -1,6 +1,6 @@
 """Rows as results: rounds put together, medians, spreads, and ratios to what stands beside them.
 
-Fed by rows.py's rows; read by table.py, the plots, targets.py and compare.py.
+Fed by rows.py's rows; read by table.py, the plots and compare.py.
 Rule: pure; and a round counts only if every answer in it was right, so that a failure is never a number.
 """
 
@@ -11,12 +11,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.rows import Row
 
-FLOOR = "floor"
-IDEAL = "ideal"
-OURS = "fastworker"
 ABSENT = "absent: "
-
-SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 Variant = tuple[tuple[str, Any], ...]
 
@@ -57,14 +52,6 @@ class Result:
         """The metric's median; None if no round has it."""
         figure = self.figure(metric)
         return None if figure is None else figure.median
-
-    def time(self, quantity: str) -> Spread | None:
-        """A time, such as `p99`, in seconds, whatever unit the scenario wrote it in."""
-        for unit, factor in SECONDS.items():
-            figure = self.figure(f"{quantity}_{unit}")
-            if figure is not None:
-                return Spread(figure.median * factor, figure.low * factor, figure.high * factor, figure.rounds)
-        return None
 
     @property
     def trouble(self) -> str | None:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.report import words
-from benchmarks.report.results import OURS, Result, Results, Spread, common_members
-from benchmarks.report.shown import Shown, shown
+from benchmarks.report import formats
+from benchmarks.report.catalogue import Entry, entry
+from benchmarks.report.results import Result, Results, Spread, common_members
+from benchmarks.rows import OURS
 
 
 def show(results: Results, console: Console) -> None:
@@ -20,19 +21,26 @@ def show(results: Results, console: Console) -> None:
     for scenario in results.scenarios:
         mine = results.of(scenario)
         if mine:
-            console.print(_table(results, mine, shown(scenario, mine)))
-        for result in mine:
-            if result.trouble:
-                where = f"{result.contender} ({words.variant(result.variant)})" if result.variant else result.contender
-                console.print(f"  [red]failed[/] {escape(where)}: {escape(result.trouble)}", highlight=False)
-        for contender, reason in results.absent(scenario).items():
-            console.print(f"  [yellow]absent[/] {escape(contender)}: {escape(reason)}", highlight=False)
+            console.print(_table(results, mine, entry(scenario, mine)))
+        for note in notes(results, scenario):
+            console.print(f"  {escape(note)}", highlight=False)
         console.print()
+
+
+def notes(results: Results, scenario: str) -> list[str]:
+    """What has to be said below a table: who failed and why, and who was absent and why."""
+    told = []
+    for result in results.of(scenario):
+        if result.trouble:
+            where = f" ({formats.variant(result.variant)})" if result.variant else ""
+            told.append(f"failed {result.contender}{where}: {result.trouble}")
+    absent = results.absent(scenario).items()
+    return told + [f"absent {contender}: {reason}" for contender, reason in absent]
 
 
 def cell(metric: str, figure: Spread | None) -> str:
     """The median, without its unit: the column has it."""
-    return "" if figure is None else words.plain(metric, figure.median)
+    return "" if figure is None else formats.plain(metric, figure.median)
 
 
 def spread_cell(figure: Spread | None) -> str:
@@ -42,7 +50,7 @@ def spread_cell(figure: Spread | None) -> str:
     return f"±{max(figure.high - figure.median, figure.median - figure.low) / abs(figure.median):.0%}"
 
 
-def ratio_cell(results: Results, result: Result, spec: Shown) -> str:
+def ratio_cell(results: Results, result: Result, spec: Entry) -> str:
     """The ratio to the baseline; empty where there is none."""
     figure = results.ratio(result, spec.ratio, spec.baseline) if spec.ratio else None
     return "" if figure is None else f"{figure.median:.2f}"
@@ -53,19 +61,19 @@ def by_variant(mine: list[Result]) -> Iterator[tuple[str, list[Result]]]:
     groups: dict[str, list[Result]] = {}
     same = common_members(mine)
     for result in mine:
-        groups.setdefault(words.variant(result.variant, same), []).append(result)
+        groups.setdefault(formats.variant(result.variant, same), []).append(result)
     yield from groups.items()
 
 
-def _table(results: Results, mine: list[Result], spec: Shown) -> Table:
+def _table(results: Results, mine: list[Result], spec: Entry) -> Table:
     looks = {"title_justify": "left", "caption_justify": "left", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
     table = Table(title=spec.title, caption=spec.meaning, **looks)  # type: ignore[arg-type]
     table.add_column("contender", no_wrap=True)
     for metric in spec.metrics:
-        table.add_column(words.heading(metric), justify="right")
+        table.add_column(formats.heading(metric), justify="right")
     table.add_column("spread", justify="right", style="dim")
     if spec.ratio:
-        table.add_column(f"{words.quantity_of(spec.ratio)} / {spec.baseline}", justify="right")
+        table.add_column(f"{formats.quantity_of(spec.ratio)} / {spec.baseline}", justify="right")
     for variant, group in by_variant(mine):
         table.add_section()
         if variant:

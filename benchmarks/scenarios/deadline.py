@@ -6,23 +6,22 @@ connections that break opened again at once. gunicorn's --timeout is its hard de
 The kernel counts the time in the queue in ticks of some milliseconds, so that lateness may be a little below 0.
 """
 
+import contextlib
 import http.client
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from rich.progress import Progress
 
 from benchmarks import calls
 from benchmarks.calls import Call, WrongAnswerError
-from benchmarks.contenders import FUNCTIONS, Contender, Running, running
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import START_S, Emit, Options, Steps, attempt
-from benchmarks.scenarios.among import among, fault
+from benchmarks.contenders import FUNCTIONS, Running
+from benchmarks.rows import OURS
+from benchmarks.scenario import Case, Emit, Options, Variant, attempt, present, rounds, row
 
 NAME: Final = "deadline"
-OURS: Final = "fastworker"
 GUNICORN: Final = "gunicorn+uvicorn"
 # The functions' own, see functions/faults/function_app.py.
 DEADLINE_S: Final = 0.2
@@ -30,6 +29,7 @@ GRACE_S: Final = 0.1
 GUNICORN_TIMEOUT_S: Final = 1
 JOB_MS: Final = 1.0
 PATIENCE_S: Final = 20.0
+MOST_ROUNDS: Final = 2
 SETTINGS: Final = {
     OURS: {"FASTWORKER_GRACE": str(GRACE_S)},
     GUNICORN: {"GUNICORN_CMD_ARGS": f"--timeout {GUNICORN_TIMEOUT_S}"},
@@ -47,8 +47,7 @@ class Client:
         """Status (None: the connection broke), body, and seconds that it took."""
         began = time.monotonic()
         try:
-            path = self._server.contender.path(call.function)
-            self._connection.request("POST", path, call.envelope, {"Content-Type": "application/json"})
+            self._connection.request("POST", f"/{call.function}", call.envelope, {"Content-Type": "application/json"})
             answer = self._connection.getresponse()
             status, body = answer.status, answer.read()
         except (OSError, http.client.HTTPException):
@@ -73,17 +72,42 @@ class Client:
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, kind (soft, hard, replacement) and round."""
-    contenders = among(options, NAME, emit, (OURS, GUNICORN))
     turns = options.pick(8, 25)
-    rounds = min(options.rounds, 2)
-    each = {OURS: START_S + turns * 0.55, GUNICORN: START_S + _fewer(turns) * 3.5}
-    steps = Steps(progress, NAME, rounds * sum(each[contender.name] for contender in contenders))
-    for round_ in range(rounds):
-        for contender in contenders:
-            steps.tell(contender.name)
-            _measure(contender, options, emit, round_, turns)
-            steps.advance(each[contender.name])
-    steps.finish()
+    innocent = calls.work(JOB_MS, options.rounds_per_ms)
+
+    def measure(server: Running, case: Case, round_: int) -> None:
+        with contextlib.closing(Client(server)) as client:
+            client.insist(innocent)
+            for kind, once in _kinds(client, innocent)[case.contender.name].items():
+                variant: Variant = {"kind": kind}
+                with attempt(emit, NAME, case.contender.name, variant, round_):
+                    count = turns if case.contender.name == OURS else _fewer(turns)
+                    ms = [1000 * once() for _ in range(count)]
+                    metrics = {"median_ms": statistics.median(ms), "max_ms": max(ms), "min_ms": min(ms)}
+                    told = {**case.settings, "deadline_s": DEADLINE_S, "grace_s": GRACE_S}
+                    emit(row(NAME, case.contender, variant, round_, {**metrics, "count": float(count)}, told))
+
+    planned = {OURS: turns * 0.55, GUNICORN: _fewer(turns) * 3.5}
+    cases = [
+        Case(one, planned[one.name], settings=SETTINGS[one.name], functions=FUNCTIONS / "faults", processes=1)
+        for one in present(options, NAME, emit, names=list(SETTINGS))
+    ]
+    rounds(NAME, cases, measure, options, emit, progress, most=MOST_ROUNDS)
+
+
+def _kinds(client: Client, innocent: Call) -> dict[str, dict[str, Callable[[], float]]]:
+    """What is measured of whom."""
+    return {
+        OURS: {
+            "soft": lambda: _late(client, "overrun", DEADLINE_S),
+            "hard": lambda: _late(client, "stuck", DEADLINE_S + GRACE_S),
+            "replacement": lambda: _replaced(client, innocent, 500),
+        },
+        GUNICORN: {
+            "hard": lambda: _broken(client, innocent),
+            "replacement": lambda: _replaced(client, innocent, None),
+        },
+    }
 
 
 def _fewer(turns: int) -> int:
@@ -91,37 +115,8 @@ def _fewer(turns: int) -> int:
     return max(3, turns // 4)
 
 
-def _measure(contender: Contender, options: Options, emit: Emit, round_: int, turns: int) -> None:
-    settings = {**options.work_settings, **SETTINGS[contender.name]}
-    innocent = calls.work(JOB_MS, options.rounds_per_ms)
-    with (
-        attempt(emit, NAME, contender.name, {}, round_),
-        running(contender, processes=1, functions=FUNCTIONS / "faults", settings=settings) as server,
-    ):
-        client = Client(server)
-        client.insist(innocent)
-        kinds: dict[str, Callable[[], float]]
-        if contender.name == OURS:
-            kinds = {
-                "soft": lambda: _late(client, "overrun", DEADLINE_S),
-                "hard": lambda: _late(client, "stuck", DEADLINE_S + GRACE_S),
-                "replacement": lambda: _replaced(client, innocent, 500),
-            }
-        else:
-            turns = _fewer(turns)
-            kinds = {
-                "hard": lambda: _broken(client, innocent),
-                "replacement": lambda: _replaced(client, innocent, None),
-            }
-        for kind, once in kinds.items():
-            variant: dict[str, Scalar] = {"kind": kind}
-            with attempt(emit, NAME, contender.name, variant, round_):
-                emit(_row(contender, variant, round_, [once() for _ in range(turns)], settings))
-        client.close()
-
-
 def _late(client: Client, function: str, due_s: float) -> float:
-    status, body, seconds = client.post(fault(function))
+    status, body, seconds = client.post(calls.fault(function))
     if status != 504:
         raise WrongAnswerError(f"{function} was answered {status}, not 504: {body[:200]!r}")
     return seconds - due_s
@@ -129,7 +124,7 @@ def _late(client: Client, function: str, due_s: float) -> float:
 
 def _broken(client: Client, innocent: Call) -> float:
     """gunicorn kills the worker: the connection breaks. Waits for the successor, so that each turn has a worker."""
-    status, body, seconds = client.post(fault("stuck"))
+    status, body, seconds = client.post(calls.fault("stuck"))
     if status is not None:
         raise WrongAnswerError(f"stuck was answered {status} and its worker not killed: {body[:200]!r}")
     client.insist(innocent)
@@ -137,16 +132,7 @@ def _broken(client: Client, innocent: Call) -> float:
 
 
 def _replaced(client: Client, innocent: Call, expected: int | None) -> float:
-    status, body, _ = client.post(fault("crash"))
+    status, body, _ = client.post(calls.fault("crash"))
     if status != expected:
         raise WrongAnswerError(f"crash was answered {status}, not {expected}: {body[:200]!r}")
     return client.insist(innocent)
-
-
-def _row(
-    contender: Contender, variant: dict[str, Scalar], round_: int, seconds: Sequence[float], settings: dict[str, str]
-) -> Row:
-    ms = [1000 * value for value in seconds]
-    metrics = {"median_ms": statistics.median(ms), "max_ms": max(ms), "min_ms": min(ms), "count": float(len(ms))}
-    told = {**settings, "deadline_s": DEADLINE_S, "grace_s": GRACE_S, "conditions": contender.conditions}
-    return Row(scenario=NAME, contender=contender.name, variant=variant, round=round_, metrics=metrics, settings=told)

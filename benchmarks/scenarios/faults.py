@@ -7,20 +7,18 @@ Rule: what is lost is the figure here, not a failure of the row; the calm run be
 """
 
 import random
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from rich.progress import Progress
 
-from benchmarks import calls, load
-from benchmarks.contenders import FUNCTIONS, Contender, running
-from benchmarks.histogram import Histogram
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import START_S, Emit, Options, Steps, attempt
-from benchmarks.scenarios.among import among, fault
+from benchmarks import calls, latencies, load
+from benchmarks.contenders import FUNCTIONS, Contender, Running
+from benchmarks.rows import OURS, Row
+from benchmarks.scenario import Case, Emit, Options, Variant, present, rounds, row
 
 NAME: Final = "faults"
-CONTENDERS: Final = ("fastworker", "uvicorn", "gunicorn+uvicorn")
 # Of a hundred requests. Crashes are over at once; overruns hold a worker where nobody ends them.
 SHARES: Final = {"crash": 0.02, "overrun": 0.005, "stuck": 0.005}
 WORKERS_PER_CPU: Final = 2
@@ -30,47 +28,26 @@ INNOCENT, FAULTY = 0, 1
 ORDER_LENGTH: Final = 4000
 TIMEOUT_S: Final = 10.0
 WARMUP_S: Final = 0.2
+MOST_ROUNDS: Final = 2
 
 # gunicorn counts whole seconds, and with one it kills workers that are only busy; uvicorn has nothing of the kind.
-SETTINGS: Final = {
-    "fastworker": {"FASTWORKER_GRACE": "0.1"},
+SETTINGS: Final[dict[str, dict[str, str]]] = {
+    OURS: {"FASTWORKER_GRACE": "0.1"},
+    "uvicorn": {},
     "gunicorn+uvicorn": {"GUNICORN_CMD_ARGS": "--timeout 2"},
 }
 
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, fault and round."""
-    contenders = among(options, NAME, emit, CONTENDERS)
-    kinds = options.pick(("crash", "overrun"), tuple(SHARES))
+    contenders = present(options, NAME, emit, names=list(SETTINGS))
     seconds = options.pick(1.5, 4.0)
-    rounds = min(options.rounds, 2)
-    each = START_S + 2 * seconds + 2 * WARMUP_S
-    steps = Steps(progress, NAME, each * len(kinds) * len(contenders) * rounds)
-    for round_ in range(rounds):
-        for kind in kinds:
-            for contender in contenders:
-                steps.tell(f"{contender.name}, {kind}")
-                variant: dict[str, Scalar] = {"fault": kind, "processes": WORKERS_PER_CPU * options.processes}
-                with attempt(emit, NAME, contender.name, variant, round_):
-                    emit(_measure(contender, kind, variant, round_, options, seconds))
-                steps.advance(each)
-    steps.finish()
-
-
-def order(kind: str, seed: int) -> list[int]:
-    """Which request is faulty, over and over; the same for everybody in a round."""
-    chance = random.Random(seed)
-    return [FAULTY if chance.random() < SHARES[kind] else INNOCENT for _ in range(ORDER_LENGTH)]
-
-
-def _measure(
-    contender: Contender, kind: str, variant: dict[str, Scalar], round_: int, options: Options, seconds: float
-) -> Row:
     workers = WORKERS_PER_CPU * options.processes
-    settings = {**options.work_settings, **SETTINGS.get(contender.name, {})}
-    with running(contender, processes=workers, functions=FUNCTIONS / "faults", settings=settings) as server:
-        prepared = load.prepare(server, [calls.work(JOB_MS, options.rounds_per_ms), fault(kind)])
-        lanes = LANES_PER_WORKER * workers
+    lanes = LANES_PER_WORKER * workers
+
+    def measure(server: Running, case: Case, round_: int) -> None:
+        kind = str(case.variant["fault"])
+        prepared = load.prepare(server, [calls.work(JOB_MS, options.rounds_per_ms), calls.fault(kind)])
         calm = load.closed_loop(server, prepared[:1], in_flight=lanes, seconds=seconds, warmup=WARMUP_S)
         calm.require_right()
         outcome = load.closed_loop(
@@ -82,16 +59,31 @@ def _measure(
             order=order(kind, round_),
             timeout=TIMEOUT_S,
         )
-    return row_of(contender, variant, round_, calm, outcome, settings)
+        emit(row_of(case.contender, case.variant, round_, calm, outcome, case.settings))
+
+    def case(contender: Contender, kind: str) -> Case:
+        variant: Variant = {"fault": kind, "processes": workers}
+        settings = SETTINGS[contender.name]
+        return Case(contender, 2 * (seconds + WARMUP_S), variant, settings, FUNCTIONS / "faults", workers)
+
+    kinds = options.pick(("crash", "overrun"), tuple(SHARES))
+    cases = [case(contender, kind) for kind in kinds for contender in contenders]
+    rounds(NAME, cases, measure, options, emit, progress, most=MOST_ROUNDS)
+
+
+def order(kind: str, seed: int) -> list[int]:
+    """Which request is faulty, over and over; the same for everybody in a round."""
+    chance = random.Random(seed)
+    return [FAULTY if chance.random() < SHARES[kind] else INNOCENT for _ in range(ORDER_LENGTH)]
 
 
 def row_of(
     contender: Contender,
-    variant: dict[str, Scalar],
+    variant: Variant,
     round_: int,
     calm: load.Outcome,
     outcome: load.Outcome,
-    settings: dict[str, str],
+    settings: Mapping[str, str],
 ) -> Row:
     """What came of both runs. Every record counts, the warm-up's, too: a request that is lost there is lost."""
     records = outcome.records
@@ -100,23 +92,15 @@ def row_of(
     faults = int(np.count_nonzero(records["kind"] == FAULTY))
     if not faults or not len(right):
         raise OSError(f"{faults} faults and {len(right)} right answers: there is nothing to tell")
-    histogram = Histogram(right["done"] - right["intended"])
     lost = len(innocent) - len(right)
-    return Row(
-        scenario=NAME,
-        contender=contender.name,
-        variant=variant,
-        round=round_,
-        metrics={
-            "lost_per_1000": 1000 * lost / faults,
-            "lost": float(lost),
-            "faults": float(faults),
-            "answered": float(len(right)),
-            **histogram.metrics("ms"),
-            **Histogram(calm.latencies()).metrics("ms", "calm_"),
-            "per_second": outcome.per_second,
-            "calm_per_second": calm.per_second,
-        },
-        histogram=histogram.encoded(),
-        settings={**outcome.settings, **settings, "conditions": contender.conditions},
-    )
+    metrics = {
+        "lost_per_1000": 1000 * lost / faults,
+        "lost": float(lost),
+        "faults": float(faults),
+        "answered": float(len(right)),
+        **latencies.metrics(right["done"] - right["intended"], "ms"),
+        **latencies.metrics(calm.latencies(), "ms", "calm_"),
+        "per_second": outcome.per_second,
+        "calm_per_second": calm.per_second,
+    }
+    return row(NAME, contender, variant, round_, metrics, {**outcome.settings, **settings})

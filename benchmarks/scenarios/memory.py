@@ -15,17 +15,16 @@ from typing import Final, NamedTuple
 import psutil
 from rich.progress import Progress
 
-from benchmarks import load
+from benchmarks import calls, load
 from benchmarks.contenders import FUNCTIONS, Contender, Running, running
 from benchmarks.functions.table import expected
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import Emit, Options, Steps, attempt
-from benchmarks.scenarios.among import among, call
+from benchmarks.rows import OURS, Row
+from benchmarks.scenario import Emit, Options, Steps, Variant, attempt, present, row
 
 NAME: Final = "memory"
 # Each with the settings that make it import before the fork, and after it.
 PRELOAD: Final[dict[str, tuple[dict[str, str], dict[str, str]]]] = {
-    "fastworker": ({"FASTWORKER_PRELOAD": "1"}, {"FASTWORKER_PRELOAD": "0"}),
+    OURS: ({"FASTWORKER_PRELOAD": "1"}, {"FASTWORKER_PRELOAD": "0"}),
     "gunicorn+uvicorn": ({"GUNICORN_CMD_ARGS": "--preload"}, {}),
     "gunicorn+flask": ({"GUNICORN_CMD_ARGS": "--preload"}, {}),
 }
@@ -51,14 +50,14 @@ class Use(NamedTuple):
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender and way of loading. Sizes hardly vary, so there is one round only."""
-    contenders = among(options, NAME, emit, options.pick(("fastworker", "gunicorn+flask"), tuple(PRELOAD)))
+    contenders = present(options, NAME, emit, names=options.pick((OURS, "gunicorn+flask"), tuple(PRELOAD)))
     requests = options.pick(1000, 10_000)
     planned = options.pick(0.4, 1.0) * PLANNED_S
     steps = Steps(progress, NAME, len(contenders) * 2 * planned)
     for contender in contenders:
         for preload in (True, False):
             steps.tell(f"{contender.name}{', preloaded' if preload else ''}")
-            variant: dict[str, Scalar] = {"preload": preload, "processes": SEVERAL}
+            variant: Variant = {"preload": preload, "processes": SEVERAL}
             with attempt(emit, NAME, contender.name, variant, 0):
                 emit(_measure(contender, variant, options, requests))
             steps.advance(planned)
@@ -77,31 +76,28 @@ def use_of(rollup: str) -> Use:
         raise ValueError(f"smaps_rollup has no {missing}") from None
 
 
-def _measure(contender: Contender, variant: dict[str, Scalar], options: Options, requests: int) -> Row:
+def _measure(contender: Contender, variant: Variant, options: Options, requests: int) -> Row:
     if psutil.virtual_memory().available < NEEDED_BYTES:
         raise OSError(f"less than {NEEDED_BYTES / MB:.0f} MB of memory are free")
     settings = {**options.work_settings, **PRELOAD[contender.name][0 if variant["preload"] else 1]}
     one_total = sum(use.proportional for use in _uses(contender, 1, settings, requests)[0])
     tree, workers = _uses(contender, SEVERAL, settings, requests)
     total = sum(use.proportional for use in tree)
-    return Row(
-        scenario=NAME,
-        contender=contender.name,
-        variant=variant,
-        metrics={
-            "extra_mb": (total - one_total) / (SEVERAL - 1) / MB,
-            "private_mb": statistics.median(use.private for use in workers) / MB,
-            "pss_mb": statistics.median(use.proportional for use in workers) / MB,
-            "total_mb": total / MB,
-        },
-        settings={**settings, "requests": requests, "conditions": contender.conditions},
-    )
+    metrics = {
+        "extra_mb": (total - one_total) / (SEVERAL - 1) / MB,
+        "private_mb": statistics.median(use.private for use in workers) / MB,
+        "pss_mb": statistics.median(use.proportional for use in workers) / MB,
+        "total_mb": total / MB,
+    }
+    return row(NAME, contender, variant, 0, metrics, {**settings, "requests": requests})
 
 
 def _uses(contender: Contender, workers: int, settings: dict[str, str], requests: int) -> tuple[list[Use], list[Use]]:
     """The memory of all processes, and of the workers among them, after so many requests."""
     wanted = b64encode(expected(start=12345)).decode()
-    look = call("look", 12345, lambda answer: None if answer.get("ReturnValue") == wanted else f"it is not {wanted!r}")
+    look = calls.job(
+        "look", 12345, lambda answer: None if answer.get("ReturnValue") == wanted else f"it is not {wanted!r}"
+    )
     with running(contender, processes=workers, functions=FUNCTIONS / "table", settings=settings) as server:
         (prepared,) = load.prepare(server, [look])
         _wait_until_settled(server, workers)  # every worker has imported the app, and can take its share

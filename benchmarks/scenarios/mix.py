@@ -11,20 +11,19 @@ from typing import Final, NamedTuple
 
 from rich.progress import Progress
 
-from benchmarks import calls, ideal, load, schedule, service_times
-from benchmarks.contenders import Contender, Running, running
-from benchmarks.histogram import Histogram
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import START_S, Emit, Options, Steps, attempt, measured, present
+from benchmarks import calls, ideal, latencies, load, schedule, service_times
+from benchmarks.contenders import Running
+from benchmarks.rows import IDEAL, Row
+from benchmarks.scenario import Case, Emit, Options, Variant, attempt, measured, present, rounds
 
 NAME: Final = "mix"
-IDEAL: Final = "ideal"
 JOBS_MS: Final = (1.0, 50.0)
 SHARES: Final = (0.95, 0.05)
 SHORT, LONG = 0, 1
 LOADS: Final = (0.5, 0.8)
 SERVICE_S: Final = 0.5
 WARMUP_S: Final = 0.3
+MOST_ROUNDS: Final = 2
 
 
 class Arrivals(NamedTuple):
@@ -32,33 +31,39 @@ class Arrivals(NamedTuple):
 
     per_second: float
     plan: list[schedule.Arrival]
-    variant: dict[str, Scalar]
+    variant: Variant
 
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, load and round; and the ideal's rows beside them."""
-    contenders = present(options, NAME, emit, "work")
     loads = options.pick((0.8,), LOADS)
     seconds = options.pick(1.5, 4.0)
-    each = START_S + WARMUP_S + len(loads) * (seconds + WARMUP_S)
-    rounds = min(options.rounds, 2)
-    steps = Steps(progress, NAME, rounds * (each * len(contenders) + SERVICE_S * len(JOBS_MS)))
-    for round_ in range(rounds):
+    planned: list[Arrivals] = []
+
+    def before(round_: int) -> None:
         services = service_times.measure(JOBS_MS, options.processes, SERVICE_S, options.rounds_per_ms)
-        steps.advance(SERVICE_S * len(JOBS_MS))
         services_ns = [services[ms] for ms in JOBS_MS]
-        planned = [_arrivals(share, seconds, services_ns, options, round_) for share in loads]
+        planned[:] = [_arrivals(share, seconds, services_ns, options, round_) for share in loads]
         for arrivals in planned:
             emit(_ideal_row(arrivals, services_ns, options, round_))
-        for contender in contenders:
-            steps.tell(contender.name)
-            with (
-                attempt(emit, NAME, contender.name, {}, round_),
-                running(contender, processes=options.processes, settings=options.work_settings) as server,
-            ):
-                _measure(server, contender, planned, options, emit, round_)
-            steps.advance(each)
-    steps.finish()
+
+    def measure(server: Running, case: Case, round_: int) -> None:
+        kinds = load.prepare(server, [calls.work(ms, options.rounds_per_ms) for ms in JOBS_MS])
+        in_flight = 4 * options.processes
+        load.closed_loop(server, kinds[:1], in_flight=in_flight, seconds=WARMUP_S, warmup=0).require_right()
+        for arrivals in planned:
+            with attempt(emit, NAME, case.contender.name, arrivals.variant, round_):
+                outcome = load.open_loop(server, kinds, arrivals.plan, warmup=WARMUP_S).require_right()
+                more = {
+                    **latencies.metrics(outcome.latencies(SHORT), "ms", "short_"),
+                    **latencies.metrics(outcome.latencies(LONG), "ms", "long_"),
+                    "offered_per_second": arrivals.per_second,
+                    "connections": float(outcome.opened),
+                }
+                emit(measured(NAME, case.contender, arrivals.variant, round_, outcome, "ms", **more))
+
+    cases = [Case(one, len(loads) * (seconds + WARMUP_S)) for one in present(options, NAME, emit, "work")]
+    rounds(NAME, cases, measure, options, emit, progress, most=MOST_ROUNDS, before=before)
 
 
 def _arrivals(
@@ -72,46 +77,20 @@ def _arrivals(
 
 
 def _ideal_row(arrivals: Arrivals, services_ns: Sequence[Sequence[int]], options: Options, round_: int) -> Row:
-    latencies = ideal.of_plan(arrivals.plan, services_ns, options.processes, seed=round_)
-    kept = [
-        (arrival.kind, taken)
-        for arrival, taken in zip(arrivals.plan, latencies, strict=True)
-        if arrival.at_ns >= WARMUP_S * 1e9
-    ]
-    histogram = Histogram([taken for _, taken in kept])
-    parts = {
-        **Histogram([taken for kind, taken in kept if kind == SHORT]).metrics("ms", "short_"),
-        **Histogram([taken for kind, taken in kept if kind == LONG]).metrics("ms", "long_"),
+    taken = zip(arrivals.plan, ideal.of_plan(arrivals.plan, services_ns, options.processes, seed=round_), strict=True)
+    kept = [(arrival.kind, one) for arrival, one in taken if arrival.at_ns >= WARMUP_S * 1e9]
+    metrics = {
+        **latencies.metrics([one for _, one in kept], "ms"),
+        **latencies.metrics([one for kind, one in kept if kind == SHORT], "ms", "short_"),
+        **latencies.metrics([one for kind, one in kept if kind == LONG], "ms", "long_"),
+        "offered_per_second": arrivals.per_second,
     }
+    settings = {"jobs_ms": list(JOBS_MS), "shares": list(SHARES)}
     return Row(
         scenario=NAME,
         contender=IDEAL,
         variant=arrivals.variant,
         round=round_,
-        metrics={**histogram.metrics("ms"), **parts, "offered_per_second": arrivals.per_second},
-        histogram=histogram.encoded(),
-        settings={"jobs_ms": list(JOBS_MS), "shares": list(SHARES)},
+        metrics=metrics,
+        settings=settings,
     )
-
-
-def _measure(
-    server: Running,
-    contender: Contender,
-    planned: Sequence[Arrivals],
-    options: Options,
-    emit: Emit,
-    round_: int,
-) -> None:
-    kinds = load.prepare(server, [calls.work(ms, options.rounds_per_ms) for ms in JOBS_MS])
-    in_flight = 4 * options.processes
-    load.closed_loop(server, kinds[:1], in_flight=in_flight, seconds=WARMUP_S, warmup=0).require_right()
-    for arrivals in planned:
-        with attempt(emit, NAME, contender.name, arrivals.variant, round_):
-            outcome = load.open_loop(server, kinds, arrivals.plan, warmup=WARMUP_S).require_right()
-            parts = {
-                **Histogram(outcome.latencies(SHORT)).metrics("ms", "short_"),
-                **Histogram(outcome.latencies(LONG)).metrics("ms", "long_"),
-                "offered_per_second": arrivals.per_second,
-                "connections": float(outcome.opened),
-            }
-            emit(measured(NAME, contender, arrivals.variant, round_, outcome, "ms", **parts))

@@ -12,30 +12,30 @@ from rich.progress import Progress
 
 from benchmarks import calls
 from benchmarks.contenders import FUNCTIONS, Contender, running
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import Emit, Options, Steps, attempt
-from benchmarks.scenarios.among import among
+from benchmarks.rows import OURS, Row
+from benchmarks.scenario import Emit, Options, Steps, Variant, attempt, present, row
 
 NAME: Final = "start"
-CONTENDERS: Final = ("fastworker", "uvicorn", "gunicorn+uvicorn")
+CONTENDERS: Final = (OURS, "uvicorn", "gunicorn+uvicorn")
 APPS: Final = {"empty": FUNCTIONS / "empty", "numpy": FUNCTIONS / "with_numpy"}
 PLANNED_S: Final = 1.2
 
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, app and round: the median of a few starts."""
-    contenders = among(options, NAME, emit, CONTENDERS)
+    contenders = present(options, NAME, emit, names=CONTENDERS)
     starts = options.pick(2, 3)
     steps = Steps(progress, NAME, PLANNED_S * len(APPS) * len(contenders) * (1 + options.rounds * starts))
     for round_ in range(-1, options.rounds):
         for app in APPS:
             for contender in contenders:
                 steps.tell(f"{contender.name}, {app}")
-                variant: dict[str, Scalar] = {"app": app, "processes": options.processes}
+                variant: Variant = {"app": app, "processes": options.processes}
                 with attempt(emit if round_ >= 0 else _not_counted, NAME, contender.name, variant, max(round_, 0)):
                     taken = [_start(contender, app, options) for _ in range(starts if round_ >= 0 else 1)]
                     if round_ >= 0:
-                        emit(_row(contender, variant, round_, taken))
+                        metrics = {"first_answer_ms": 1000 * statistics.median(taken), "max_ms": 1000 * max(taken)}
+                        emit(row(NAME, contender, variant, round_, metrics, {"starts": starts}))
                 steps.advance(PLANNED_S * (starts if round_ >= 0 else 1))
     steps.finish()
 
@@ -49,14 +49,3 @@ def _start(contender: Contender, app: str, options: Options) -> float:
     with running(contender, processes=options.processes, functions=APPS[app], settings=options.work_settings) as server:
         server.checked(calls.echo(100))
         return (time.monotonic_ns() - server.started_ns) / 1e9
-
-
-def _row(contender: Contender, variant: dict[str, Scalar], round_: int, taken: list[float]) -> Row:
-    return Row(
-        scenario=NAME,
-        contender=contender.name,
-        variant=variant,
-        round=round_,
-        metrics={"first_answer_ms": 1000 * statistics.median(taken), "max_ms": 1000 * max(taken)},
-        settings={"starts": len(taken), "conditions": contender.conditions},
-    )

@@ -6,6 +6,7 @@ generators, and from ordinary ones where the contender takes them. One request a
 Rule: an item that is missing, out of order or not JSON fails the row.
 """
 
+import contextlib
 import http.client
 import statistics
 import time
@@ -15,68 +16,45 @@ from typing import Final, NamedTuple
 import orjson
 from rich.progress import Progress
 
+from benchmarks import latencies
 from benchmarks.calls import WrongAnswerError
-from benchmarks.contenders import FUNCTIONS, Running, running
-from benchmarks.histogram import Histogram
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import START_S, Emit, Options, Steps, attempt
-from benchmarks.scenarios.among import among
+from benchmarks.contenders import FUNCTIONS, Running
+from benchmarks.rows import OURS, Row
+from benchmarks.scenario import Case, Emit, Options, Variant, attempt, present, rounds, row
 
 NAME: Final = "stream"
-CONTENDERS: Final = ("fastworker", "uvicorn+fastapi", "uvicorn")
 PATHS: Final = {"async": "/api/items", "sync": "/api/items-sync"}
 # The bare ASGI app has async generators only.
-BODIES: Final = {"uvicorn": ("async",)}
+BODIES: Final = {OURS: ("async", "sync"), "uvicorn+fastapi": ("async", "sync"), "uvicorn": ("async",)}
 PAUSE_US: Final = 2000
 TIMEOUT_S: Final = 30.0
 
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, kind of generator and round."""
-    contenders = among(options, NAME, emit, CONTENDERS)
     seconds = options.pick(1.5, 4.0)
-    rounds = min(options.rounds, 3)
-    bodies = {contender.name: BODIES.get(contender.name, tuple(PATHS)) for contender in contenders}
-    steps = Steps(progress, NAME, rounds * sum(START_S + seconds * len(known) for known in bodies.values()))
-    for round_ in range(rounds):
-        for contender in contenders:
-            steps.tell(contender.name)
-            with (
-                attempt(emit, NAME, contender.name, {}, round_),
-                running(contender, processes=options.processes, functions=FUNCTIONS / "stream") as server,
-            ):
-                for body in bodies[contender.name]:
-                    variant: dict[str, Scalar] = {"body": body}
-                    with attempt(emit, NAME, contender.name, variant, round_):
-                        emit(_measure(server, variant, round_, PATHS[body], options))
-            steps.advance(START_S + seconds * len(bodies[contender.name]))
-    steps.finish()
+
+    def measure(server: Running, case: Case, round_: int) -> None:
+        for body in BODIES[case.contender.name]:
+            variant: Variant = {"body": body}
+            with attempt(emit, NAME, case.contender.name, variant, round_):
+                emit(_measure(server, variant, round_, PATHS[body], options))
+
+    contenders = present(options, NAME, emit, names=list(BODIES))
+    cases = [Case(one, seconds * len(BODIES[one.name]), functions=FUNCTIONS / "stream") for one in contenders]
+    rounds(NAME, cases, measure, options, emit, progress)
 
 
-def _measure(server: Running, variant: dict[str, Scalar], round_: int, path: str, options: Options) -> Row:
+def _measure(server: Running, variant: Variant, round_: int, path: str, options: Options) -> Row:
     paced, long, times = options.pick((200, 5_000, 20), (800, 20_000, 60))
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
-    try:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)) as connection:
         _ask(connection, f"{path}/10/0")  # imports and connections that the first one makes
         first = [_ask(connection, f"{path}/2/{PAUSE_US}").first_ns for _ in range(times)]
-        late = Histogram(_ask(connection, f"{path}/{paced}/{PAUSE_US}").late_ns)
+        late = latencies.metrics(_ask(connection, f"{path}/{paced}/{PAUSE_US}").late_ns, "ms", "late_")
         whole = [_ask(connection, f"{path}/{long}/0", look_at_each=False).whole_ns / long for _ in range(3)]
-    finally:
-        connection.close()
-    told = late.metrics("ms", "late_")
-    return Row(
-        scenario=NAME,
-        contender=server.contender.name,
-        variant=variant,
-        round=round_,
-        metrics={
-            "first_byte_ms": statistics.median(first) / 1e6,
-            **{name: value for name, value in told.items() if name != "late_count"},
-            "item_us": statistics.median(whole) / 1e3,
-        },
-        histogram=late.encoded(),
-        settings={"paced": paced, "pause_us": PAUSE_US, "long": long, "conditions": server.contender.conditions},
-    )
+    metrics = {"first_byte_ms": statistics.median(first) / 1e6, **late, "item_us": statistics.median(whole) / 1e3}
+    settings = {"paced": paced, "pause_us": PAUSE_US, "long": long}
+    return row(NAME, server.contender, variant, round_, metrics, settings)
 
 
 class Stream(NamedTuple):

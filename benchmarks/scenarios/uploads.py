@@ -8,21 +8,18 @@ import contextlib
 import http.client
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from rich.progress import Progress
 
 from benchmarks import calls
-from benchmarks.contenders import Running, running
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import Emit, Options, Steps, attempt
-from benchmarks.scenarios.among import among
+from benchmarks.contenders import Running
+from benchmarks.rows import OURS
+from benchmarks.scenario import Case, Emit, Options, Variant, attempt, present, rounds, row
 
 NAME: Final = "uploads"
-WHO: Final = ("fastworker", "uvicorn")
-CHUNK: Final = 1024
+WHO: Final = (OURS, "uvicorn")
 MIB: Final = 2**20
 TIMES: Final = 5
 PLANNED_S: Final = 4.0
@@ -30,31 +27,18 @@ PLANNED_S: Final = 4.0
 
 def run(options: Options, emit: Emit, progress: Progress) -> None:
     """Emits a row per contender, size and framing, in each round."""
-    contenders = among(options, NAME, emit, options.pick(("fastworker",), WHO))
     sizes = options.pick((1, 10), (1, 10, 100))
-    steps = Steps(progress, NAME, options.rounds * len(contenders) * len(sizes) * 2 * PLANNED_S)
-    for round_ in range(options.rounds):
-        for contender in contenders:
-            with attempt(emit, NAME, contender.name, {}, round_), running(contender, processes=1) as server:
-                for size in sizes:
-                    for framing in ("chunks", "length"):
-                        steps.tell(f"{contender.name}, {size} MiB, {framing}")
-                        variant: dict[str, Scalar] = {"mib": size, "framing": framing}
-                        with attempt(emit, NAME, contender.name, variant, round_):
-                            metrics = _measure(server, size * MIB, framing)
-                            settings = {"conditions": contender.conditions}
-                            emit(
-                                Row(
-                                    scenario=NAME,
-                                    contender=contender.name,
-                                    variant=variant,
-                                    round=round_,
-                                    metrics=metrics,
-                                    settings=settings,
-                                )
-                            )
-                        steps.advance(PLANNED_S)
-    steps.finish()
+
+    def measure(server: Running, case: Case, round_: int) -> None:
+        for size in sizes:
+            for framing in ("chunks", "length"):
+                variant: Variant = {"mib": size, "framing": framing}
+                with attempt(emit, NAME, case.contender.name, variant, round_):
+                    emit(row(NAME, case.contender, variant, round_, _measure(server, size * MIB, framing)))
+
+    contenders = present(options, NAME, emit, names=options.pick((OURS,), WHO))
+    cases = [Case(contender, len(sizes) * 2 * PLANNED_S, processes=1) for contender in contenders]
+    rounds(NAME, cases, measure, options, emit, progress)
 
 
 def _measure(server: Running, size: int, framing: str) -> dict[str, float]:
@@ -71,25 +55,16 @@ def _measure(server: Running, size: int, framing: str) -> dict[str, float]:
     return {name: statistics.median(all_) for name, all_ in (("p50_ms", times), ("cpu_ms", cpus), ("peak_mb", peaks))}
 
 
-def chunks(body: bytes) -> Iterator[bytes]:
-    """As the host cuts it."""
-    view = memoryview(body)
-    for start in range(0, len(body), CHUNK):
-        piece = view[start : start + CHUNK]
-        yield b"%x\r\n%b\r\n" % (len(piece), piece)
-    yield b"0\r\n\r\n"
-
-
 def _upload(server: Running, call: calls.Call, framing: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     with contextlib.closing(connection):
-        connection.putrequest("POST", server.contender.path(call.function), skip_accept_encoding=True)
+        connection.putrequest("POST", f"/{call.function}", skip_accept_encoding=True)
         connection.putheader("Content-Type", "application/json; charset=utf-8")
         if framing == "length":
             body = call.envelope
             connection.putheader("Content-Length", str(len(body)))
         else:
-            body = b"".join(chunks(call.envelope))  # all at once: the client's own work is not what is measured
+            body = b"".join(calls.chunks(call.envelope))  # all at once: the client's own work is not what is measured
             connection.putheader("Transfer-Encoding", "chunked")
         connection.endheaders()
         connection.send(body)

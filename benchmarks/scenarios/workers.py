@@ -12,16 +12,14 @@ from typing import Any, Final, NamedTuple
 
 from rich.progress import Progress
 
-from benchmarks import calls, load, schedule
+from benchmarks import calls, latencies, load, schedule
 from benchmarks.calls import Call
 from benchmarks.contenders import CONTENDERS, FUNCTIONS, running
-from benchmarks.histogram import Histogram
 from benchmarks.recommend import Point, recommend
-from benchmarks.rows import Row, Scalar
-from benchmarks.scenario import START_S, Emit, Options, Steps, attempt, measured
+from benchmarks.rows import OURS, Row
+from benchmarks.scenario import START_S, Emit, Options, Steps, Variant, attempt, measured
 
 NAME: Final = "workers"
-OURS: Final = "fastworker"
 COMPUTING_MS: Final = 5.0
 WAITING_MS: Final = 20.0
 STEADY_LOAD: Final = 0.6
@@ -118,7 +116,7 @@ def _settings(options: Options, workers: int) -> dict[str, str]:
     return {**options.work_settings, "FASTWORKER_WORKERS": str(workers)}
 
 
-def _variant(subject: Subject, workers: int) -> dict[str, Scalar]:
+def _variant(subject: Subject, workers: int) -> Variant:
     return {"function": subject.name, "workers": workers}
 
 
@@ -158,7 +156,7 @@ def _round(
             more = {
                 "per_second": saturated.per_second,
                 "offered_per_second": rate,
-                **Histogram(saturated.latencies()).metrics("ms", "saturated_"),
+                **latencies.metrics(saturated.latencies(), "ms", "saturated_"),
             }
             row = measured(NAME, CONTENDERS[OURS], variant, round_, outcome, "ms", **more)
             row.settings["workers"] = workers

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def kinds(server: Server, answer: bytes | None = RIGHT) -> list[load.Prepared]:
-    return [load.Prepared(CALL, load.request_bytes(CALL, "/echo", server.port), answer)]
+    return [load.Prepared(CALL, CALL.request(server.port), answer)]
 
 
 def test_closed_loop_keeps_its_connections_and_records_every_request(tmp_path: Path):
@@ -236,7 +237,7 @@ def test_requests_are_sent_as_planned_and_of_their_kinds(tmp_path: Path):
         server,
         running,
     ):
-        second = load.Prepared(CALL, load.request_bytes(CALL, "/other", server.port), b'{"other":1}')
+        second = load.Prepared(CALL, replace(CALL, function="other").request(server.port), b'{"other":1}')
         outcome = load.open_loop(running, [*kinds(server), second], plan, warmup=0).require_right()
     assert sorted(outcome.records["kind"].tolist()) == sorted(sent)
     assert (outcome.records["sent"] >= outcome.records["intended"]).all()

@@ -17,18 +17,21 @@ def row(scenario: str, contender: str, variant: dict[str, Any], number: int, **r
     return Row(scenario=scenario, contender=contender, variant=variant, round=number, machine=MACHINE, **rest)
 
 
+OTHER = "fastworker at 1234567"
+
+
 def hop_rows(
     *, rounds: int, seed: int, factor: float = 1.0, noise: float = 0.03, in_flight: Sequence[int] = (1, 4, 16, 64)
 ) -> list[Row]:
-    """Floor and fastworker, whose every time is `factor` times what it was; the machine is slower in some rounds."""
+    """Two trees, the first one's every time being `factor` times the other's; the machine is slower in some rounds."""
     chance = random.Random(seed)
     rows = []
     for number in range(rounds):
         mood = chance.uniform(0.8, 1.6)
         for lanes in in_flight:
             variant: dict[str, Any] = {"payload": 1024, "in_flight": lanes, "processes": 2}
-            floor = 60.0 * lanes**0.7 * mood
-            for name, base in (("floor", floor), ("fastworker", 0.5 * floor * factor)):
+            other = 30.0 * lanes**0.7 * mood
+            for name, base in ((OTHER, other), ("fastworker", other * factor)):
                 p50 = base * chance.gauss(1, noise)
                 metrics = {
                     "p50_us": p50,
@@ -39,19 +42,12 @@ def hop_rows(
     return rows
 
 
-def whole_run(histogram: Any = None) -> list[Row]:
-    """Rows of every scenario. `histogram` makes an encoded one from times in nanoseconds, or there are none."""
-    return [one for number in range(3) for one in _round(number, random.Random(number), histogram)]
+def whole_run() -> list[Row]:
+    """Rows of every scenario."""
+    return [one for number in range(3) for one in _round(number, random.Random(number))]
 
 
-def _times(chance: random.Random, median_ns: float, shape: float, histogram: Any) -> str | None:
-    if histogram is None:
-        return None
-    encoded: str = histogram([int(median_ns * chance.lognormvariate(0, shape)) for _ in range(3000)])
-    return encoded
-
-
-def _round(number: int, chance: random.Random, histogram: Any) -> Iterator[Row]:
+def _round(number: int, chance: random.Random) -> Iterator[Row]:
     for payload in (1024, 65536, 1048576):
         for lanes in (1, 4, 16, 64):
             variant: dict[str, Any] = {"payload": payload, "in_flight": lanes, "processes": 2}
@@ -61,18 +57,17 @@ def _round(number: int, chance: random.Random, histogram: Any) -> Iterator[Row]:
                     continue
                 p50 = 60 * factor * (1 + payload / 2e5) * lanes**0.7 * chance.gauss(1, 0.05)
                 metrics = {"p50_us": p50, "p99_us": 2.8 * p50, "p99_9_us": 7 * p50, "per_second": lanes * 1e6 / p50}
-                encoded = _times(chance, p50 * 1000, 0.35, histogram)
-                yield row("hop", name, variant, number, metrics=metrics, histogram=encoded)
+                yield row("hop", name, variant, number, metrics=metrics)
     yield absent("hop", "granian-2", "no such interpreter on this machine")
     for name, factor in {"floor": 1.0, **PEERS}.items():
         rate = 92_000 / (factor if name != "fastworker" else 1.35) * chance.gauss(1, 0.04)
         yield row("capacity", name, {"in_flight": "best", "processes": 2}, number, metrics={"per_second": rate})
-    yield from _loads(number, chance, histogram)
+    yield from _loads(number, chance)
     yield from _faults(number, chance)
     yield from _processes(number, chance)
 
 
-def _loads(number: int, chance: random.Random, histogram: Any) -> Iterator[Row]:
+def _loads(number: int, chance: random.Random) -> Iterator[Row]:
     peers = [name for name in PEERS if name not in ("go", "express")]
     for scenario, sizes in (("cpu", ({"ms": 1}, {"ms": 10}, {"ms": 100})), ("mix", ({},))):
         for members in sizes:
@@ -84,8 +79,7 @@ def _loads(number: int, chance: random.Random, histogram: Any) -> Iterator[Row]:
                     metrics = {"mean_ms": p99 / 3, "p50_ms": p99 / 4, "p99_ms": p99, "p99_9_ms": 1.6 * p99}
                     if scenario == "mix":
                         metrics |= {"short_p50_ms": p99 / 9, "short_p99_ms": p99 / 2, "long_p99_ms": 2 * p99}
-                    encoded = _times(chance, p99 / 4 * 1e6, 0.6, histogram)
-                    yield row(scenario, name, variant, number, metrics=metrics, histogram=encoded)
+                    yield row(scenario, name, variant, number, metrics=metrics)
     for function in ("work", "wait"):
         for workers in (1, 2, 3, 4):
             rate = 90 * (min(workers, 2) if function == "work" else workers) * chance.gauss(1, 0.02)

@@ -5,17 +5,16 @@ from typing import Any
 
 import pytest
 
-for library in ("hdrh", "numpy", "psutil", "rich"):
+for library in ("numpy", "psutil", "rich"):
     pytest.importorskip(library)
 
 import numpy as np
 
-from benchmarks import load
+from benchmarks import calls, load
 from benchmarks.calls import WrongAnswerError
 from benchmarks.contenders import CONTENDERS
 from benchmarks.functions.table import LOOK, expected
 from benchmarks.scenarios import faults, memory, stream
-from benchmarks.scenarios.among import call, fault
 
 MS = 1_000_000
 RIGHT, BROKEN = load.OUTCOMES.index("right"), load.OUTCOMES.index("broken connection")
@@ -57,9 +56,9 @@ def test_the_order_of_faults_is_the_same_for_everybody():
 
 
 def test_a_fault_may_be_answered_with_anything_and_an_invocation_may_not():
-    fault("crash").check(500, b"")
+    calls.fault("crash").check(500, b"")
     with pytest.raises(WrongAnswerError, match="status 500"):
-        call("look", 1).check(500, b"{}")
+        calls.job("look", 1).check(500, b"{}")
 
 
 def test_memory_is_read_from_the_rollup():

@@ -30,7 +30,7 @@ def request(intended: int, took: int, *, late: int = 0, **more: int) -> dict[str
 
 def test_the_request_is_what_the_host_sends():
     """Head and chunks as in docs/protocol.md, 2.1."""
-    whole = load.request_bytes(calls.order(), "/order", 41235)
+    whole = calls.order().request(41235)
     head, _, body = whole.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[0] == "POST /order HTTP/1.1"
@@ -50,9 +50,18 @@ def test_the_request_is_what_the_host_sends():
 def test_a_large_body_goes_in_the_hosts_chunks():
     """.NET's writer flushes every 1024 characters."""
     call = calls.echo(3000)
-    body = load.request_bytes(call, "/echo", 1).partition(b"\r\n\r\n")[2]
+    body = call.request(1).partition(b"\r\n\r\n")[2]
     assert body.startswith(b"400\r\n" + call.envelope[:1024] + b"\r\n400\r\n")
     assert body.endswith(b"\r\n0\r\n\r\n")
+
+
+def test_a_forwarded_request_is_what_the_host_sends():
+    """The client's request at its own path, with its length (docs/protocol.md, 3.1)."""
+    head, _, body = calls.plain_echo(3, "forwarded").request(41235).partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /api/echo HTTP/1.1"
+    assert {"Content-Length: 3", "X-Azure-Functions-HostVersion: 4.1037.0.0"} < set(lines)
+    assert body == b"xxx"
 
 
 def test_latency_counts_from_the_intended_time():

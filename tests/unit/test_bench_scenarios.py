@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-for module in ("hdrh", "numpy", "psutil", "rich"):
+for module in ("numpy", "psutil", "rich"):
     pytest.importorskip(module, reason="comes with the extra `bench`")
 
 from benchmarks import machine, rows

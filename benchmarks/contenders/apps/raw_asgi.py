@@ -49,6 +49,7 @@ def _returned(value: bytes) -> dict[str, Any]:
 
 FUNCTIONS = {f"/{function.__name__}": function for function in (order, echo, work, wait)}
 JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain")
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,11 +59,14 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         return
     function = FUNCTIONS.get(scope["path"])
     body = await _body(receive)
-    if function is None:
-        status, answer = 404, b"{}"
+    status, kind = 200, JSON
+    if function is not None:
+        answer = orjson.dumps(await function(orjson.loads(body)["Data"]))
+    elif scope["path"] == "/api/echo":  # plain HTTP: the length of the body
+        answer, kind = b"%d" % len(body), TEXT
     else:
-        status, answer = 200, orjson.dumps(await function(orjson.loads(body)["Data"]))
-    headers = [JSON, (b"content-length", b"%d" % len(answer))]
+        status, answer = 404, b"{}"
+    headers = [kind, (b"content-length", b"%d" % len(answer))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
 

@@ -1,8 +1,9 @@
-// The functions `order` and `echo` on net/http and encoding/json, as the standard library offers them.
+// The functions `order` and `echo` on net/http and encoding/json, as the standard library offers them; `/api/echo` in plain HTTP.
 package main
 
 import (
 	"encoding/json"
+	"io"
 	"log"
 	"net/http"
 	"os"
@@ -57,8 +58,19 @@ func echo(body string) answer {
 	}
 }
 
+func plainEcho(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	io.WriteString(w, strconv.Itoa(len(body)))
+}
+
 func main() {
 	http.HandleFunc("/order", handler(order))
 	http.HandleFunc("/echo", handler(echo))
+	http.HandleFunc("/api/echo", plainEcho)
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("FUNCTIONS_CUSTOMHANDLER_PORT"), nil))
 }

@@ -1,4 +1,4 @@
-"""Figures over a knob: p99 over the load beside the ideal, the hop over requests in flight, throughput over workers.
+"""Figures over a knob: p99 over the load beside the ideal, throughput and p99 over workers or settings.
 
 Rule: the knob is the axis, every other member of the variant makes a set of axes; nothing is averaged away.
 """
@@ -8,15 +8,17 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from benchmarks.report import look, words
-from benchmarks.report.picture import Picture
-from benchmarks.report.results import IDEAL, Result, Results, Spread, common_members
+from benchmarks.report import formats, style
+from benchmarks.report.results import Result, Results, Spread, common_members
+from benchmarks.rows import IDEAL
 
 # Members that are the same for a whole run, and say nothing in a title.
 SILENT = frozenset({"processes"})
 
 
-def against_ideal(results: Results, scenario: str, metric: str, knob: str, title: str, detail: str) -> Picture | None:
+def against_ideal(
+    results: Results, scenario: str, metric: str, knob: str, title: str, detail: str
+) -> style.Plot | None:
     """The ratio to the ideal over the load; the ideal itself is the line at 1."""
     mine = [result for result in results.of(scenario) if result.contender != IDEAL and knob in result.variant]
     facets = _facets(mine, knob)
@@ -27,63 +29,32 @@ def against_ideal(results: Results, scenario: str, metric: str, knob: str, title
     facets = {name: group for name, group in facets.items() if any(ratio(result) for result in group)}
     if not facets:
         return None
-    figure, axes = look.new(4.6, columns=len(facets), share_y=True)
-    looks = look.styles(result.contender for result in mine)
+    figure, axes = style.new(4.6, columns=len(facets), share_y=True)
+    looks = style.styles(result.contender for result in mine)
     seen: list[float] = [1.0]
     for one, (name, group) in zip(axes, facets.items(), strict=True):
         seen += _lines(one, group, knob, ratio, looks)
-        one.axhline(1, color=look.BLACK, linewidth=1.6, linestyle=(0, (1, 1.5)), label="the ideal")
-        look.title(one, name)
+        one.axhline(1, color=style.BLACK, linewidth=1.6, linestyle=(0, (1, 1.5)), label="the ideal")
+        style.title(one, name)
         _knob_axis(one, group, knob)
-    axes[0].set_ylabel(f"{words.quantity_of(metric)} over the ideal's")
+    axes[0].set_ylabel(f"{formats.quantity_of(metric)} over the ideal's")
     _ratio_axis(axes[0], seen)
-    look.legend(figure, axes[0])
-    look.heading(figure, title, detail)
-    return Picture(f"{scenario}-ideal", scenario, f"{title}: ratio to the ideal queue over {knob}", figure)
+    style.legend(figure, axes[0])
+    style.heading(figure, title, detail)
+    return style.Plot(scenario, scenario, f"{title}: ratio to the ideal queue over {knob}", figure)
 
 
-def over_in_flight(results: Results, scenario: str, metric: str, title: str, detail: str) -> Picture | None:
-    """A time over the number of requests in flight, per payload."""
-    knob = "in_flight"
-    mine = [result for result in results.of(scenario) if knob in result.variant]
-    facets = {
-        name: group
-        for name, group in _facets(mine, knob).items()
-        if len({r.variant[knob] for r in group if r.right}) > 1
-    }
-    if not facets:
-        return None
-    figure, axes = look.new(4.5, columns=len(facets), share_y=True)
-    looks = look.styles(result.contender for result in mine)
-    seen: list[float] = []
-    for one, (name, group) in zip(axes, facets.items(), strict=True):
-        seen += _lines(one, group, knob, lambda result: result.figure(metric), looks)
-        look.title(one, name)
-        one.set_xscale("log", base=2)
-        _knob_axis(one, group, knob)
-    axes[0].set_yscale("log")
-    ticks = look.log_ticks(seen)
-    axes[0].set_yticks(ticks, [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks])
-    axes[0].minorticks_off()
-    axes[0].set_ylabel(f"{words.quantity_of(metric)}, {words.unit_of(metric)}")
-    look.legend(figure, axes[0])
-    look.heading(figure, title, detail)
-    return Picture(
-        f"{scenario}-in-flight", scenario, f"{title}: {words.quantity_of(metric)} over requests in flight", figure
-    )
-
-
-def over_workers(
+def over_knob(
     results: Results, scenario: str, knob: str, metrics: Sequence[str], title: str, detail: str
-) -> Picture | None:
-    """Throughput, and p99, over the number of workers: one row of axes per metric, one column per function."""
+) -> style.Plot | None:
+    """Several metrics over a knob: one row of axes per metric, one column per rest of the variant."""
     mine = [result for result in results.of(scenario) if knob in result.variant]
     metrics = [metric for metric in metrics if any(result.figure(metric) for result in mine)]
     facets = _facets(mine, knob)
     if not facets or not metrics:
         return None
-    figure, axes = look.new(0.9 + 2.5 * len(metrics), columns=len(facets), rows=len(metrics))
-    looks = look.styles(result.contender for result in mine)
+    figure, axes = style.new(0.9 + 2.5 * len(metrics), columns=len(facets), rows=len(metrics))
+    looks = style.styles(result.contender for result in mine)
     for row, metric in enumerate(metrics):
         for column, (name, group) in enumerate(facets.items()):
             one = axes[row * len(facets) + column]
@@ -91,16 +62,18 @@ def over_workers(
             one.set_ylim(bottom=0)
             _knob_axis(one, group, knob)
             if row == 0:
-                look.title(one, name)
+                style.title(one, name)
             if row < len(metrics) - 1:
                 one.set_xlabel("")
             if column == 0:
-                unit = words.unit_of(metric)
-                one.set_ylabel("requests per second" if unit == "/s" else f"{words.quantity_of(metric)}, {unit}")
+                unit = formats.unit_of(metric)
+                one.set_ylabel("requests per second" if unit == "/s" else f"{formats.quantity_of(metric)}, {unit}")
     if len({result.contender for result in mine}) > 1:
-        look.legend(figure, axes[0])
-    look.heading(figure, title, detail)
-    return Picture(scenario, scenario, f"{title}: {', '.join(map(words.quantity_of, metrics))} over workers", figure)
+        style.legend(figure, axes[0])
+    style.heading(figure, title, detail)
+    return style.Plot(
+        scenario, scenario, f"{title}: {', '.join(map(formats.quantity_of, metrics))} over {knob}", figure
+    )
 
 
 def _facets(results: Iterable[Result], knob: str) -> dict[str, list[Result]]:
@@ -109,7 +82,7 @@ def _facets(results: Iterable[Result], knob: str) -> dict[str, list[Result]]:
     known = list(results)
     silent = common_members(known) | SILENT | {knob}
     for result in known:
-        facets.setdefault(words.variant(result.variant, silent), []).append(result)
+        facets.setdefault(formats.variant(result.variant, silent), []).append(result)
     return facets
 
 
@@ -118,7 +91,7 @@ def _lines(
     group: Sequence[Result],
     knob: str,
     value: Callable[[Result], Spread | None],
-    looks: dict[str, look.Style],
+    looks: dict[str, style.Style],
 ) -> list[float]:
     """One line per contender, with whiskers from the least to the greatest round; the values that were drawn."""
     drawn: list[float] = []
@@ -129,13 +102,13 @@ def _lines(
             lines.setdefault(result.contender, []).append((result.variant[knob], figure))
     for contender, points in lines.items():
         points.sort(key=lambda point: point[0])
-        style = looks[contender]
+        look = looks[contender]
         at = [place for place, _ in points]
-        axes.plot(at, [figure.median for _, figure in points], color=style.colour, linestyle=style.dash,
-                  marker=style.mark, markersize=6, linewidth=style.width, label=contender,
-                  zorder=3 if style.width > 2 else 2)  # fmt: skip
+        axes.plot(at, [figure.median for _, figure in points], color=look.colour, linestyle=look.dash,
+                  marker=look.mark, markersize=6, linewidth=look.width, label=contender,
+                  zorder=3 if look.width > 2 else 2)  # fmt: skip
         axes.vlines(at, [figure.low for _, figure in points], [figure.high for _, figure in points],
-                    color=style.colour, linewidth=1, alpha=0.55)  # fmt: skip
+                    color=look.colour, linewidth=1, alpha=0.55)  # fmt: skip
         drawn += [edge for _, figure in points for edge in (figure.low, figure.high)]
     return drawn
 
@@ -151,7 +124,7 @@ def _knob_axis(axes: Axes, group: Sequence[Result], knob: str) -> None:
 def _ratio_axis(axes: Axes, seen: Sequence[float]) -> None:
     if max(seen) > 8:
         axes.set_yscale("log")
-        ticks = look.log_ticks(seen)
+        ticks = style.log_ticks(seen)
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.set_ylim(min(0.8, min(seen) * 0.9), max(seen) * 1.3)

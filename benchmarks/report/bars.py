@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from benchmarks.report import look, words
-from benchmarks.report.picture import Picture
-from benchmarks.report.results import FLOOR, OURS, Result, Results, Spread
+from benchmarks.report import formats, style
+from benchmarks.report.results import Result, Results, Spread
+from benchmarks.rows import FLOOR, OURS
 
 BAR_IN = 0.27
 SPACE_IN = 0.85
@@ -38,9 +38,9 @@ def draw(axes: Axes, bars: Sequence[Bar], *, log: bool = False) -> None:
         if bar.figure is None:
             _failed(axes, start, place)
             continue
-        colour = look.PALE if bar.minor else look.bar_colour(bar.name)
+        colour = style.PALE if bar.minor else style.bar_colour(bar.name)
         if log:
-            axes.plot([start, bar.figure.median], [place, place], color=look.PALE, linewidth=1.2, zorder=1)
+            axes.plot([start, bar.figure.median], [place, place], color=style.PALE, linewidth=1.2, zorder=1)
             axes.plot(bar.figure.median, place, "o", color=colour, markersize=8)
         else:
             axes.barh(place, bar.figure.median, height=0.68, color=colour)
@@ -65,10 +65,10 @@ def draw_ratios(axes: Axes, bars: Sequence[Bar]) -> None:
             _failed(axes, 1.0, place)
             continue
         ends = sorted((1.0, bar.figure.median))
-        axes.barh(place, ends[1] - ends[0], left=ends[0], height=0.68, color=look.bar_colour(bar.name))
+        axes.barh(place, ends[1] - ends[0], left=ends[0], height=0.68, color=style.bar_colour(bar.name))
         _whisker(axes, bar, place, max(bar.figure.high, 1.0))
     _names(axes, bars)
-    axes.axvline(1, color=look.BLACK, linewidth=1.3, linestyle=(0, (4, 2)))
+    axes.axvline(1, color=style.BLACK, linewidth=1.3, linestyle=(0, (4, 2)))
     axes.set_xscale("log")
     axes.set_xlim(least / 1.25, greatest * (greatest / least) ** 0.3 * 1.25)
     _log_ticks(axes, least, greatest)
@@ -76,7 +76,7 @@ def draw_ratios(axes: Axes, bars: Sequence[Bar]) -> None:
 
 def _failed(axes: Axes, start: float, place: int) -> None:
     at = (start, place)
-    axes.annotate("failed", at, (4, 0), textcoords="offset points", va="center", color=look.RED, fontsize=9.5)
+    axes.annotate("failed", at, (4, 0), textcoords="offset points", va="center", color=style.RED, fontsize=9.5)
 
 
 def _whisker(axes: Axes, bar: Bar, place: int, end: float) -> None:
@@ -100,7 +100,7 @@ def _names(axes: Axes, bars: Sequence[Bar]) -> None:
 
 
 def _log_ticks(axes: Axes, least: float, greatest: float) -> None:
-    ticks = look.log_ticks([least, greatest])
+    ticks = style.log_ticks([least, greatest])
     axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks])
     axes.minorticks_off()
 
@@ -128,7 +128,7 @@ def against_floor(
     groups: Sequence[tuple[str, Sequence[Result]]],
     *,
     more_is_better: bool = False,
-) -> Picture | None:
+) -> style.Plot | None:
     """Bars of ratios to the floor, one set of axes per group; the absolute figure stands at the bar's end."""
     drawn: list[tuple[str, list[Bar]]] = []
     for heading, group in groups:
@@ -142,43 +142,43 @@ def against_floor(
         for result in ordered(group, median, more_is_better=more_is_better):
             ratio, absolute = ratios[id(result)], result.median(metric)
             if ratio is not None and absolute is not None:
-                bars.append(Bar(result.contender, ratio, f"{ratio.median:.2f}   {words.amount(metric, absolute)}"))
+                bars.append(Bar(result.contender, ratio, f"{ratio.median:.2f}   {formats.amount(metric, absolute)}"))
             elif not result.right:
                 bars.append(Bar(result.contender, None, ""))
         if any(bar.figure for bar in bars):
             drawn.append((heading, bars))
     if not drawn:
         return None
-    figure, axes = look.new(0.6 + height(*(len(bars) for _, bars in drawn)), rows=len(drawn))
+    figure, axes = style.new(0.6 + height(*(len(bars) for _, bars in drawn)), rows=len(drawn))
     for one, (name_of_group, bars) in zip(axes, drawn, strict=True):
         if more_is_better:
             draw(one, bars)
-            one.axvline(1, color=look.BLACK, linewidth=1.3, linestyle=(0, (4, 2)))
+            one.axvline(1, color=style.BLACK, linewidth=1.3, linestyle=(0, (4, 2)))
         else:
             draw_ratios(one, bars)
-        look.title(one, name_of_group)
+        style.title(one, name_of_group)
     better = "more" if more_is_better else "less"
-    axes[-1].set_xlabel(f"{words.quantity_of(metric)}, over the floor's ({better} is better; dashed: the floor)")
-    look.heading(figure, title, detail)
+    axes[-1].set_xlabel(f"{formats.quantity_of(metric)}, over the floor's ({better} is better; dashed: the floor)")
+    style.heading(figure, title, detail)
     scenario = groups[0][1][0].scenario
-    return Picture(name, scenario, f"{title}, per contender, as ratios to the C floor", figure)
+    return style.Plot(name, scenario, f"{title}, per contender, as ratios to the C floor", figure)
 
 
 def panels(
     scenario: str, name: str, title: str, detail: str, sets: Sequence[tuple[str, str, Sequence[Bar]]]
-) -> Picture | None:
+) -> style.Plot | None:
     """Bars of several metrics above one another. A set is its title, its axis' label and its bars."""
     sets = [one for one in sets if any(bar.figure for bar in one[2])]
     if not sets:
         return None
-    figure, axes = look.new(0.6 + height(*(len(bars) for _, _, bars in sets)), rows=len(sets))
+    figure, axes = style.new(0.6 + height(*(len(bars) for _, _, bars in sets)), rows=len(sets))
     for one, (heading, label, bars) in zip(axes, sets, strict=True):
         values = [bar.figure.median for bar in bars if bar.figure]
         draw(one, bars, log=min(values) > 0 and max(values) / min(values) > 40)
-        look.title(one, heading)
+        style.title(one, heading)
         one.set_xlabel(label)
-    look.heading(figure, title, detail)
-    return Picture(name, scenario, f"{title}: {'; '.join(heading for heading, _, _ in sets)}", figure)
+    style.heading(figure, title, detail)
+    return style.Plot(name, scenario, f"{title}: {'; '.join(heading for heading, _, _ in sets)}", figure)
 
 
 def bars_of(results: Sequence[Result], metric: str, name: Callable[[Result], str]) -> list[Bar]:
@@ -187,7 +187,7 @@ def bars_of(results: Sequence[Result], metric: str, name: Callable[[Result], str
     for result in results:
         figure = result.figure(metric)
         if figure is not None or not result.right:
-            bars.append(Bar(name(result), figure, "" if figure is None else words.amount(metric, figure.median)))
+            bars.append(Bar(name(result), figure, "" if figure is None else formats.amount(metric, figure.median)))
     return bars
 
 

@@ -1,11 +1,10 @@
 """What all plots have in common: colours, marks, sizes, and how a figure becomes a file.
 
-Used by plots_*.py only.
+Used by bars.py, lines.py and figures.py.
 Rule: no two contenders that one plot shows look the same to a colour-blind reader: colour, dash and mark together tell
 them apart, and fastworker, the floor and the ideal always look the same.
 """
 
-import io
 import itertools
 import textwrap
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.report.results import FLOOR, IDEAL, OURS
+from benchmarks.rows import FLOOR, IDEAL, OURS
 
 # Okabe and Ito's eight; yellow is left out, for it does not show on white.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
@@ -46,9 +45,16 @@ RC: dict[Any, Any] = {
     "legend.fontsize": 9.5,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "svg.hashsalt": "fastworker",
-    "svg.fonttype": "path",
 }
+
+
+class Plot(NamedTuple):
+    """A finished plot of a scenario. `name` is its file's, without the ending; `alt` says in words what it shows."""
+
+    name: str
+    scenario: str
+    alt: str
+    figure: Figure
 
 
 class Style(NamedTuple):
@@ -138,22 +144,7 @@ def log_ticks(values: Iterable[float], most: int = 9) -> list[float]:
     return ticks
 
 
-def settle(figure: Figure) -> None:
-    """Lays the figure out once for all: every draw would do it again."""
-    with mpl.rc_context(RC):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
 def save(figure: Figure, path: Path) -> None:
     """The figure as a PNG."""
     with mpl.rc_context(RC):
         figure.savefig(path, dpi=DOTS, format="png")
-
-
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG, with text as outlines: it looks the same everywhere."""
-    buffer = io.BytesIO()
-    with mpl.rc_context(RC):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()

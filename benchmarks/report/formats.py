@@ -25,8 +25,8 @@ def quantity_of(metric: str) -> str:
     if metric.endswith(PER_SECOND):
         return metric.replace(PER_SECOND, "per second").replace("_", " ").strip()
     name, _, last = metric.rpartition("_")
-    words = name if name and last in UNITS else metric
-    return re.sub(r"(p\d+)_(\d+)", r"\1.\2", words).replace("_", " ")
+    quantity = name if name and last in UNITS else metric
+    return re.sub(r"(p\d+)_(\d+)", r"\1.\2", quantity).replace("_", " ")
 
 
 def number(value: float) -> str:
@@ -67,12 +67,12 @@ def size(payload: int) -> str:
 
 
 def member(name: str, value: Any) -> str:
-    """One member of a variant in words."""
-    words = name.replace("_", " ")
+    """One member of a variant in formats."""
+    told = name.replace("_", " ")
     if name == "payload" and isinstance(value, int):
         return size(value)
     if isinstance(value, bool):
-        return words if value else f"no {words}"
+        return told if value else f"no {told}"
     if name == "load" and isinstance(value, float) and value <= 1:
         return f"{value:.0%} load"
     if isinstance(value, int | float):
@@ -81,18 +81,10 @@ def member(name: str, value: Any) -> str:
             return f"{base.replace('_', ' ')} {value:g} {UNITS[last]}"
         if name in UNITS:
             return f"{value:g} {UNITS[name]}"
-        return f"{value:g} {SINGULAR.get(words, words) if value == 1 else words}"
-    return f"{value} {words}" if name == "in_flight" else str(value)
+        return f"{value:g} {SINGULAR.get(told, told) if value == 1 else told}"
+    return f"{value} {told}" if name == "in_flight" else str(value)
 
 
 def variant(members: Mapping[str, Any], leave_out: frozenset[str] = frozenset()) -> str:
-    """A whole variant in words."""
+    """A whole variant in formats."""
     return ", ".join(member(name, value) for name, value in members.items() if name not in leave_out)
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it, for an axis."""
-    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if seconds >= factor * 0.9999:
-            return f"{seconds / factor:.4g} {unit}"
-    return f"{seconds * 1e6:.2g} us"
