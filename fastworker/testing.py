@@ -9,10 +9,10 @@ import asyncio
 import inspect
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import orjson
 
@@ -26,6 +26,7 @@ from fastworker.functions.loaded_app import assemble
 from fastworker.protocol.answer import Answer, Streamed
 from fastworker.testing_host import HttpResponse, build_envelope, read_outputs
 
+T = TypeVar("T")
 __all__ = ["HttpResponse", "InvocationResult", "TestClient"]
 
 # Long enough for a debugger; the client arms nothing, `Context.remaining` counts down from it.
@@ -81,17 +82,26 @@ class TestClient:
             raise AppLoadError(str(folder), problems)
         self._app = app
         self._raise_errors = raise_errors
+        self._runner: asyncio.Runner | None = None
         if not logs.is_configured():
             logs.configure()
 
     def __enter__(self) -> Self:
-        for hook in self._app.start_hooks:
-            _call_hook(hook)
+        self._runner = asyncio.Runner()  # one loop for all: an ASGI application's lifespan is a task of it
+        try:
+            for hook in self._app.start_hooks:
+                self._call_hook(hook)
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        for hook in self._app.stop_hooks:
-            _call_hook(hook)
+        try:
+            for hook in self._app.stop_hooks:
+                self._call_hook(hook)
+        finally:
+            self._close()
 
     def invoke(self, function: str, /, *, metadata: dict[str, Any] | None = None, **inputs: Any) -> InvocationResult:
         """Call `function` as the host would, with trigger and inputs by binding name.
@@ -104,7 +114,7 @@ class TestClient:
         if not isinstance(invocation, Invocation):
             return invocation
         if invocation.function.is_async:
-            return self._result(invocation, asyncio.run(run_async(invocation)))
+            return self._result(invocation, self._run(run_async(invocation)))
         return self._result(invocation, run_sync(invocation))
 
     async def ainvoke(
@@ -117,6 +127,19 @@ class TestClient:
         if invocation.function.is_async:
             return self._result(invocation, await asyncio.create_task(run_async(invocation)))
         return self._result(invocation, run_sync(invocation))
+
+    def _close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+        self._runner = None
+
+    def _call_hook(self, hook: Callable[[], Any]) -> None:
+        result = hook()
+        if inspect.iscoroutine(result):
+            self._run(result)
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run(coroutine) if self._runner is None else self._runner.run(coroutine)
 
     def _begin(
         self, name: str, metadata: dict[str, Any] | None, inputs: dict[str, Any]
@@ -148,9 +171,3 @@ def _adapted(value: Any, folder: Path) -> App:
     if app is None:
         raise TypeError(f"TestClient takes a fastworker, azure.functions, ASGI or WSGI app, not {type(value).__name__}")
     return app
-
-
-def _call_hook(hook: Callable[[], Any]) -> None:
-    result = hook()
-    if inspect.iscoroutine(result):
-        asyncio.run(result)

@@ -8,7 +8,9 @@ Rule: at most one piece of a body waits here in each direction; the ASGI specifi
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from fastworker.adapters.exact_response import ExactResponse, content_length
@@ -37,8 +39,8 @@ class AsgiApp:
         self._application = application
         self._lifespan = Lifespan(application)
 
-    async def __call__(self, req: Request[Any]) -> Response:
-        """Answers one request."""
+    async def __call__(self, req: Request[Any], members: Mapping[str, Any] | None = None) -> Response:
+        """Answers one request; `members` are more of its scope."""
         found = web_request(req)
         headers = dict(found.headers)
         if b"sec-websocket-key" in headers:
@@ -47,9 +49,16 @@ class AsgiApp:
                 status_code=501,
             )
         scope = http_scope(found, self.prefix)
+        if members is not None:
+            scope.update(members)
         if self._lifespan.state is not None:
             scope["state"] = self._lifespan.state.copy()
         return await respond(self._application, scope, req)
+
+    @property
+    def has_def_endpoints(self) -> bool:
+        """Whether some endpoint runs in a thread: two would share one core of this worker, while another one idles."""
+        return _has_def_endpoints(self._application)
 
     async def startup(self) -> None:
         """Runs the application's lifespan until it is ready. Raises AppLoadError if it says that it failed."""
@@ -58,6 +67,23 @@ class AsgiApp:
     async def shutdown(self) -> None:
         """Ends the lifespan."""
         await self._lifespan.shutdown()
+
+
+def _has_def_endpoints(value: Any) -> bool:
+    """Whether Django, Starlette or FastAPI runs some endpoint in a thread."""
+    if type(value).__module__.partition(".")[0] == "django":
+        return True
+    todo = list(getattr(value, "routes", None) or ())
+    while todo:
+        route = todo.pop()
+        todo += list(getattr(route, "routes", None) or ())
+        endpoint = getattr(route, "endpoint", None)
+        while isinstance(endpoint, functools.partial):
+            endpoint = endpoint.func
+        own = str(getattr(endpoint, "__module__", "")).partition(".")[0] not in ("fastapi", "starlette")
+        if own and inspect.isfunction(endpoint) and not inspect.iscoroutinefunction(endpoint):
+            return True
+    return False
 
 
 def http_scope(found: WebRequest, prefix: str) -> dict[str, Any]:

@@ -11,6 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 
+def has_hooks(azf: Any, name: str) -> bool:
+    """Whether an extension wants to be called around the invocations of a function."""
+    kinds = ("pre_invocation_app_level", "pre_invocation", "post_invocation", "post_invocation_app_level")
+    return any(getattr(hooks, kind, ()) for hooks, kind in _hooks(azf, name, kinds))
+
+
 def function_loaded(azf: Any, name: str, directory: str) -> None:
     """Tells extensions that a function has been loaded."""
     for hooks, kind in _hooks(azf, name, ("post_function_load", "post_function_load_app_level")):

@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastworker import logs
+from fastworker.adapters.asgi import AsgiApp
 from fastworker.adapters.azure_invocation import build_function, function_of
+from fastworker.adapters.azure_web_app import build_web_function, web_application
+from fastworker.adapters.wsgi import WsgiApp
 from fastworker.config.app_files import function_document_of
 from fastworker.config.config_files import ConfigFileError
 from fastworker.config.function_json import from_json
+from fastworker.config.host_json import HostJson
 from fastworker.functions.app import App
 from fastworker.functions.build import Function
 from fastworker.functions.declarations import Declaration, place_of
@@ -40,6 +44,13 @@ class AzureApp(App):
         super().__init__()
         self.folder = folder
         self.kind = kind
+        self.web_applications: list[AsgiApp | WsgiApp] = []
+
+    def under_host(self, host: HostJson, *, has_file: bool) -> HostJson:
+        """The host's route prefix is no part of the paths that a web application knows."""
+        for application in self.web_applications:
+            application.prefix = host.route_prefix
+        return host
 
 
 def adapt_register(register: Any, folder: Path) -> AzureApp:
@@ -55,6 +66,9 @@ def adapt_register(register: Any, folder: Path) -> AzureApp:
         bindings = [from_json(_plain_members(json.loads(text)), where) for text in function.get_raw_bindings()]
         retry = function.get_settings_dict("retry_policy")
         declaration = _declare(app, handler, name, [_arranged(b, handler) for b in bindings])
+        application = web_application(handler)
+        if application is not None:
+            _serve_by_bridge(app, application, declaration)
         if retry:
             declaration.members["retry"] = _retry(retry)
     _set_up_logging(folder)
@@ -88,6 +102,16 @@ def _declare(app: AzureApp, handler: Callable[..., Any], name: str, bindings: li
     declaration.build = functools.partial(build_function, declaration, app.folder)
     app.declarations.append(declaration)
     return declaration
+
+
+def _serve_by_bridge(app: AzureApp, application: AsgiApp | WsgiApp, declaration: Declaration) -> None:
+    declaration.build = functools.partial(build_web_function, application, declaration, app.folder)
+    app.web_applications.append(application)
+    if isinstance(application, AsgiApp):
+        app.on_worker_start(application.startup)
+        app.on_worker_stop(application.shutdown)
+        if application.has_def_endpoints:
+            app.concurrency = 1
 
 
 def _set_up_logging(root: Path) -> None:

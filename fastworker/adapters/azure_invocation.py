@@ -191,7 +191,7 @@ class _Call:
 
     def _prepare(self, arguments: dict[str, Any], *, http: bool = True) -> Any:
         """Makes the arguments what the handler asks for; returns azure.functions' Context."""
-        context = _context(self._azf, arguments.pop(CONTEXT), self._directory)
+        context = azure_context(self._azf, arguments.pop(CONTEXT), self._directory)
         if http:
             for name in self._http_inputs:
                 arguments[name] = azure_request(arguments[name], self._azf.http)
@@ -231,7 +231,7 @@ class _Call:
             ) from None
 
 
-def _context(azf: Any, context: Context, directory: str) -> Any:
+def azure_context(azf: Any, context: Context, directory: str) -> Any:
     """azure.functions.Context of an invocation."""
     cls = _context_class(azf)
     found = cls()

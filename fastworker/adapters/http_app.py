@@ -5,7 +5,6 @@ Rule: the application sees the whole path, with the host's prefix as root_path (
 """
 
 import functools
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,27 +60,12 @@ def adapt_application(value: Any, name: str, folder: Path) -> HttpApp:
 
     owner = type(value).__module__.partition(".")[0]
     if is_asgi(value):
-        app = HttpApp(AsgiApp(value), folder, f"ASGI application {name!r} ({owner})")
-        if owner == "django" or _has_def_endpoints(value):
+        application = AsgiApp(value)
+        app = HttpApp(application, folder, f"ASGI application {name!r} ({owner})")
+        if application.has_def_endpoints:
             app.concurrency = 1
         return app
     return HttpApp(WsgiApp(value), folder, f"WSGI application {name!r} ({owner})")
-
-
-def _has_def_endpoints(value: Any) -> bool:
-    """Whether Starlette or FastAPI runs some endpoint in a thread: two of them would share one core of one worker,
-    while another worker idles."""
-    todo = list(getattr(value, "routes", None) or ())
-    while todo:
-        route = todo.pop()
-        todo += list(getattr(route, "routes", None) or ())
-        endpoint = getattr(route, "endpoint", None)
-        while isinstance(endpoint, functools.partial):
-            endpoint = endpoint.func
-        own = str(getattr(endpoint, "__module__", "")).partition(".")[0] not in ("fastapi", "starlette")
-        if own and inspect.isfunction(endpoint) and not inspect.iscoroutinefunction(endpoint):
-            return True
-    return False
 
 
 def _build(application: AsgiApp | WsgiApp, bindings: Sequence[Binding]) -> tuple[Function | None, list[str]]:

@@ -8,7 +8,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from fastworker.adapters.exact_response import ExactResponse, content_length
@@ -26,11 +26,14 @@ class WsgiApp:
         self.prefix = prefix
         self._application = application
 
-    def __call__(self, req: Request[Any]) -> ExactResponse:
-        """Answers one request. Raises what the application raises before its response has begun."""
+    def __call__(self, req: Request[Any], members: Mapping[str, Any] | None = None) -> ExactResponse:
+        """Answers one request; `members` are more of its environ.
+
+        Raises what the application raises before its response has begun.
+        """
         found = web_request(req)
         start = _StartResponse()
-        result = self._application(environ_of(found, self.prefix, req), start)
+        result = self._application({**environ_of(found, self.prefix, req), **(members or {})}, start)
         try:
             return _response(result, start, is_head=found.method == "HEAD")
         except BaseException:

@@ -172,14 +172,15 @@ def _in_process(root: Path, app: str | None, name: str, data: str, *, is_envelop
     metadata = binding_data(trigger, system, trigger_name=function.trigger.name)
     inputs = {b.name: trigger.value if b.is_trigger else None for b in function.inputs}
     body = data.encode() if is_envelope else build_envelope(inputs, metadata)
-    for hook in loaded.app.start_hooks:
-        _finished(hook())
-    began = time.monotonic()
-    try:
-        outcome = _call(planned, function, body)
-    finally:
-        for hook in loaded.app.stop_hooks:
-            _finished(hook())
+    with asyncio.Runner() as runner:  # one loop for all: an ASGI application's lifespan is a task of it
+        for hook in loaded.app.start_hooks:
+            _finish(hook(), runner)
+        began = time.monotonic()
+        try:
+            outcome = _call(planned, function, body, runner)
+        finally:
+            for hook in loaded.app.stop_hooks:
+                _finish(hook(), runner)
     outcome.duration_s = time.monotonic() - began
     return describe(outcome)
 
@@ -194,13 +195,13 @@ def _as_host_sees(planned: PlannedFunction) -> list[Binding]:
     return found
 
 
-def _call(planned: PlannedFunction, function: Function, body: bytes) -> Outcome:
+def _call(planned: PlannedFunction, function: Function, body: bytes, runner: asyncio.Runner) -> Outcome:
     invocation_id = str(uuid.uuid4())
     deadline = deadline_from(time.monotonic_ns(), NO_LIMIT_NS, 10**9)
     outcome = Outcome(function.name, invocation_id)
     try:
         invocation = begin(planned, body, invocation_id=invocation_id, deadline=deadline)
-        answer = asyncio.run(run_async(invocation)) if planned.is_async else run_sync(invocation)
+        answer = runner.run(run_async(invocation)) if planned.is_async else run_sync(invocation)
     except Rejected as rejected:
         answer = rejected.answer
     assert isinstance(answer, Answer)  # only plain HTTP streams
@@ -241,9 +242,9 @@ def _other_output_on_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def _finished(result: Any) -> None:
+def _finish(result: Any, runner: asyncio.Runner) -> None:
     if asyncio.iscoroutine(result):
-        asyncio.run(result)
+        runner.run(result)
 
 
 # ---- on the terminal ---------------------------------------------------------------------------------------
