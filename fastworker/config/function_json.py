@@ -17,6 +17,7 @@ from fastworker.protocol.bindings import Binding, Direction
 DIRECTIONS: Final = ("in", "out", "inout")
 DATA_TYPES: Final = ("undefined", "string", "binary", "stream")
 CARDINALITIES: Final = ("one", "many")
+SOURCES: Final = ("config", "attributes")
 AUTH_LEVELS: Final = ("anonymous", "user", "function", "system", "admin")
 
 # Spellings of the members that are read here or by the local host; others are kept as they are.
@@ -75,12 +76,18 @@ def read_function_json(path: str, data: bytes) -> FunctionJson:
 
 
 def _source_problem(file: JsonFile) -> str | None:
-    """A `configurationSource` that the host cannot index for a custom handler (E-516)."""
+    """What is wrong with `configurationSource`. Raises ConfigFileError for what the host's enum does not have (E-518).
+
+    The other value of the enum is one that the host cannot index for a custom handler (E-516).
+    """
     source = member(file.document, "configurationSource")
-    if source is None or str(source).lower() == "config":
+    if source is None or str(source).lower() == SOURCES[0]:
         return None
     key = find_key(file.document, "configurationSource") or ""
-    return str(file.wrong((key,), f'"configurationSource" {shown(source)} is not for custom handlers; leave it out'))
+    wrong = file.wrong((key,), f'"configurationSource" {shown(source)} is not for custom handlers; leave it out')
+    if str(source).lower() in SOURCES:
+        return str(wrong)
+    raise wrong
 
 
 def from_json(members: Mapping[str, Any], where: str) -> Binding:

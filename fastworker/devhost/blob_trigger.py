@@ -6,7 +6,6 @@ told in the queue webjobs-blobtrigger-poison (protocol 5.5).
 
 import asyncio
 import contextlib
-import json
 import os
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from fastworker.devhost.state import TriggerState
 from fastworker.devhost.storage import Account, Blob
 from fastworker.hostrules.blob_paths import BlobPath
 from fastworker.hostrules.blob_properties import blob_properties
+from fastworker.hostrules.dotnet_values import to_text
 from fastworker.hostrules.envelope import TriggerData
 
 POISON_QUEUE: Final = "webjobs-blobtrigger-poison"
@@ -109,7 +109,7 @@ class BlobListener:
             "BlobName": blob.name,
             "ETag": blob.etag,
         }
-        await self._account.put_message(POISON_QUEUE, json.dumps(message).encode())
+        await self._account.put_message(POISON_QUEUE, to_text(message).encode())
         self._console.error(f"blob {self._path(blob)!r} failed {tries} times: told in {POISON_QUEUE!r}")
 
     def _path(self, blob: Blob) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fastworker.hostrules.dotnet_values import json_string, read_values, to_text, wire, write_json
 from fastworker.hostrules.http_headers import header_lists, header_value
-from fastworker.hostrules.newtonsoft import JsonError, decode
+from fastworker.hostrules.newtonsoft import JsonError, decode, looks_like_json
 from fastworker.hostrules.principals import PRINCIPAL_HEADER, KeyUse, identities
 from fastworker.hostrules.urls import envelope_url, joined_query, last_query
 
@@ -117,7 +117,7 @@ class BindingData:
         except JsonError:
             return
         for name, value in document.items() if isinstance(document, dict) else ():
-            if name.lower() == but:
+            if but and name.lower() == but:
                 continue
             if isinstance(value, dict):
                 self.put(name, value)
@@ -149,7 +149,7 @@ def binding_data(
     if isinstance(trigger.value, dict | list) and "data" in trigger.metadata:
         return BindingData([*trigger.metadata.items(), ("sys", system)])  # Event Grid
     data = BindingData([*trigger.metadata.items(), ("sys", system)])
-    if isinstance(trigger.value, str):
+    if isinstance(trigger.value, str) and looks_like_json(trigger.value):
         data.merge_json(trigger.value, zone)
     return data
 

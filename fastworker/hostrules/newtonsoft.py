@@ -16,6 +16,7 @@ ANSWER_DEPTH: Final = 256  # of ASP.NET's formatter, which reads the handler's a
 
 # .NET's Char.IsWhiteSpace, and NUL, which the reader skips like white space between tokens.
 SPACE: Final = "\\0\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+BLANKS: Final = "".join(chr(code) for code in range(0x3001) if re.match(f"[{SPACE}]", chr(code)) and code)
 SKIPPED: Final = re.compile(f"[{SPACE}]*")
 PLAIN: Final = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
 BARE_NAME: Final = re.compile(r"[\w$]+")
@@ -85,6 +86,16 @@ def read_json(
             if _depth_within(found, max_depth):
                 return found if string is None else _with_strings(found, string)
     return _Reader(text, max_depth, string, places).read(trailing)
+
+
+def looks_like_json(text: str) -> bool:
+    """By its first and last character, as the host decides whether to parse a message or the text of an output.
+
+    >>> looks_like_json(' {bad} '), looks_like_json('/* c */ {"a": 1}')
+    (True, False)
+    """
+    packed = text.strip(BLANKS)
+    return packed[:1] + packed[-1:] in ("{}", "[]")
 
 
 def decode(data: bytes, *, errors: str = "replace") -> str:

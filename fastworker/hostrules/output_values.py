@@ -10,7 +10,7 @@ from typing import Any
 
 from fastworker.hostrules.answers import EXCERPT, AnswerError, shown
 from fastworker.hostrules.dotnet_values import DateText, read_values, to_text, write_json
-from fastworker.hostrules.newtonsoft import JsonError
+from fastworker.hostrules.newtonsoft import JsonError, looks_like_json
 
 
 def messages(place: str, value: Any, zone: tzinfo = UTC) -> list[bytes]:
@@ -25,12 +25,6 @@ def messages(place: str, value: Any, zone: tzinfo = UTC) -> list[bytes]:
     if type(value) is str and looks_like_json(value):
         value = _parsed(place, value, zone)
     return [to_text(item).encode("utf-8", "replace") for item in (value if isinstance(value, list) else [value])]
-
-
-def looks_like_json(text: str) -> bool:
-    """By its first and last character, as the host decides whether to parse a text."""
-    packed = text.strip()
-    return packed[:1] + packed[-1:] in ("{}", "[]")
 
 
 def blob(place: str, value: Any) -> bytes | None:

@@ -156,7 +156,9 @@ def test_failing_blob_is_told_in_the_poison_queue_after_five_tries(tmp_path: Pat
     with scripted(tmp_path, ("onblob", [BLOB_IN])) as (host, handler):
         handler.script = lambda _: Answering(500)
         host.run(host.app.accounts.open("AzureWebJobsStorage").write_blob("samples", "a.txt", b"x"))
-        message = json.loads(host.messages("webjobs-blobtrigger-poison")[0])
+        [text] = host.messages("webjobs-blobtrigger-poison")
+        assert text.startswith(b'{\n  "Type": "BlobTrigger",\n  "FunctionId"'), "B-303: as .NET writes it"
+        message = json.loads(text)
         assert len(handler.received) == 5
         assert (message["ContainerName"], message["BlobName"]) == ("samples", "a.txt")
         assert message["FunctionId"] == "Host.Functions.onblob"

@@ -75,6 +75,7 @@ def test_what_the_host_takes_is_taken(document):
         (trigger(authLevel="%ANON%"), '"authLevel" is one of'),
         (trigger(methods="get"), '"methods" is an array of texts'),
         (trigger(methods={"a": "get"}), '"methods" is an array of texts'),
+        ({**trigger(), "configurationSource": "x"}, "not for custom handlers"),
         ({**trigger(), "retry": "x"}, '"retry" is an object'),
         ({**trigger(), "retry": {}}, '"maxRetryCount" is a whole number'),
     ],

@@ -115,6 +115,24 @@ def test_members_of_a_message_replace_its_metadata():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("message", "members"),
+    [
+        ('{"a":1,"":"empty"}', {"a": '"1"', "": '"empty"'}),  # B-018
+        (' {"a":1}\u2003\n', {"a": '"1"'}),
+        ('/* c */{"a":1}', {}),  # B-024: text that does not begin and end like JSON is not read
+        ('{"a":1} // c', {}),
+        ('[{"a":1}]', {}),
+        ("{a:'x',}", {"a": '"x"'}),  # B-015
+        ("{bad}", {}),
+    ],
+)
+def test_members_of_a_queue_message(message, members):
+    """Read where the message begins and ends like an object or array, and then as Newtonsoft reads it."""
+    found = json.loads(build_envelope({}, binding_data(TriggerData(message), SYSTEM)))["Metadata"]
+    assert {name: value for name, value in found.items() if name != "sys"} == members
+
+
 def test_sys_stands_last_for_http_and_first_before_a_messages_members():
     """The order of the members is the host's."""
     request = HttpRequest("POST", "http://h/api/f?q=1", (("Host", "h"),), {"r": "2"}, b'{"b":0}')
