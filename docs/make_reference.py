@@ -6,6 +6,7 @@ A test fails while the page differs from what this makes, and runs every example
 import inspect
 import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,25 @@ import msgspec
 import fastworker
 from fastworker import testing
 from fastworker.errors import FastworkerError
+from fastworker.functions.ai_decorators import AiDecorators
 from fastworker.functions.app import App
+from fastworker.functions.dapr_decorators import DaprDecorators
+from fastworker.functions.database_decorators import DatabaseDecorators
+from fastworker.functions.declarations import COMMON_ARGUMENTS
 from fastworker.functions.input_decorators import InputDecorators
 from fastworker.functions.output_decorators import OutputDecorators
 from fastworker.functions.trigger_decorators import TriggerDecorators
 from fastworker.settings import PREFIX, Settings, options
 
 PAGE = Path(__file__).parent / "reference.md"
+DECORATORS = {
+    "Triggers": TriggerDecorators,
+    "Inputs": InputDecorators,
+    "Outputs": OutputDecorators,
+    "SQL and MySQL": DatabaseDecorators,
+    "Dapr": DaprDecorators,
+    "MCP and OpenAI": AiDecorators,
+}
 APP = ("function", "on_worker_start", "on_worker_stop")
 TYPES = {
     "Requests and responses": ("Request", "Response", "EventStream", "Event"),
@@ -54,9 +67,9 @@ def page() -> str:
         "## App",
         _class("App", App, list(APP)),
     ]
-    for title, cls in (("Triggers", TriggerDecorators), ("Inputs", InputDecorators), ("Outputs", OutputDecorators)):
-        parts.append(f"## {title}")
-        parts += [_member(f"@app.{name}", member) for name, member in _public(cls)]
+    for title, cls in DECORATORS.items():
+        parts += [f"## {title}", inspect.getdoc(cls) or ""]
+        parts += [_member(f"@app.{name}", member, common=COMMON_ARGUMENTS) for name, member in _public(cls)]
     for title, names in TYPES.items():
         parts.append(f"## {title}")
         parts += [_class(name, getattr(fastworker, name), None) for name in names]
@@ -94,11 +107,35 @@ def _class(name: str, cls: type, members: list[str] | None) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _member(title: str, member: Any, level: int = 3) -> str:
+def _member(title: str, member: Any, level: int = 3, common: Mapping[str, str] | None = None) -> str:
     plain = member.__func__ if isinstance(member, staticmethod) else member
-    text = _text(inspect.getdoc(plain.fget if isinstance(plain, property) else plain) or "")
+    doc = inspect.getdoc(plain.fget if isinstance(plain, property) else plain) or ""
+    text = _text(doc if common is None else _with_common(doc, plain, common))
     shown = "" if isinstance(plain, property) else _signature(title, plain)
     return "\n\n".join(part for part in (f"{'#' * level} {title}", shown, text) if part)
+
+
+def _with_common(doc: str, method: Any, common: Mapping[str, str]) -> str:
+    """A docstring whose list of arguments has each one of the signature: its type, and a common text where it has none.
+
+    Raises KeyError for an argument that nobody describes.
+    """
+    head, _, rest = doc.partition("Args:\n")
+    listed, _, tail = rest.partition("\n\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", listed, flags=re.M)
+    own = {name: " ".join(text.split()) for name, text in found}
+    parameters = [p for name, p in inspect.signature(method).parameters.items() if name != "self"]
+    lines = [f"    {p.name}{_type(p)}: {own.pop(p.name, None) or common[p.name]}" for p in parameters]
+    assert not own, f"{method.__qualname__} has no such arguments: {list(own)}"
+    return head + "\n".join(["Args:", *lines]) + f"\n\n{tail}"
+
+
+def _type(parameter: inspect.Parameter) -> str:
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return ""
+    text = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", inspect.formatannotation(parameter.annotation))
+    optional = re.fullmatch(r"Optional\[(.*)\]", text)
+    return f" ({optional[1]} | None)" if optional else f" ({text})"
 
 
 def _signature(title: str, member: Any) -> str:
@@ -142,7 +179,8 @@ def _text(doc: str) -> str:
             lines[-1] += " " + line.strip()
         elif section and line:
             name, _, rest = line.strip().partition(":")
-            lines.append(f"- `{name}`:{rest}")
+            name, _, kind = name.partition(" ")
+            lines.append(f"- `{name}`{kind and ' '}{kind}:{rest}")
         else:
             lines.append(line)
     if section == "Example":

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from fastworker.config.host_json import HostJson
+from fastworker.functions.ai_decorators import AiDecorators
+from fastworker.functions.dapr_decorators import DaprDecorators
+from fastworker.functions.database_decorators import DatabaseDecorators
 from fastworker.functions.declarations import Decorator, call_site
 from fastworker.functions.input_decorators import InputDecorators
 from fastworker.functions.output_decorators import OutputDecorators
@@ -18,9 +21,11 @@ from fastworker.functions.trigger_decorators import TriggerDecorators
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class App(TriggerDecorators, InputDecorators, OutputDecorators):
+class App(TriggerDecorators, InputDecorators, OutputDecorators, DatabaseDecorators, DaprDecorators, AiDecorators):
     """An app: a set of functions.
 
+    Decorators note what they are told and raise nothing: mistakes (names, types, missing arguments) are reported
+    together when the app is loaded, each with its file and line, and `serve` ends with exit code 3.
     `state` is a free namespace, one per worker, for what the hooks open; `folder` is that of the module that made it.
 
     Example:

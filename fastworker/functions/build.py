@@ -120,7 +120,8 @@ def make_function(
             f"{where}: function {name!r} has no trigger: add a trigger decorator such as @app.route(...) or "
             f"@app.queue_trigger(...)"
         )
-    signature = read_signature(declaration.handler, name)
+    handler = declaration.handler if declaration.adapt is None else declaration.adapt(declaration.handler)
+    signature = read_signature(handler, name)
     problems += signature.problems
     if signature.parameters is None or not triggers:
         return None, problems
@@ -140,7 +141,7 @@ def make_function(
         encoders[RETURN] = output_encoder(triggers[0])
     return Function(
         name=name,
-        handler=declaration.handler,
+        handler=handler,
         is_async=is_async(declaration.handler),
         deadline_s=deadline_s,
         bindings=tuple(bindings),

@@ -5,11 +5,12 @@ Rule: a decorator returns the handler itself, so that decorated functions stay p
 stacked in any order; nothing is checked here, for build.py reports every mistake of an app together.
 """
 
+import enum
 import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -31,6 +32,48 @@ Cardinality = Literal["one", "many"]
 
 STORAGE: Final = "AzureWebJobsStorage"
 
+# Arguments of decorators that are no members of function.json, or stand beside them.
+NO_MEMBERS: Final = frozenset({"self", "arg_name", "type", "data_type", "cardinality", "extra"})
+
+# What arguments mean that many decorators have; docs/make_reference.py writes it where a docstring leaves it out.
+COMMON_ARGUMENTS: Final = {
+    "connection": "the name of the app setting that holds the connection (its name, never the secret itself).",
+    "connection_string_setting": "the name of the app setting that holds the connection string (its name, never the "
+    "secret itself).",
+    "queue_name": "the queue; `%SETTING%` is replaced by an app setting.",
+    "data_type": "how the host reads the value: `string`, `binary` or `stream`. By default what the annotation of an "
+    "input needs; leave it out of outputs, so that text and bytes arrive unchanged.",
+    "cardinality": "`many` for batches, `one` for single messages; by default `many` if the argument is a `list[...]`.",
+    "access_rights": "`manage` or `listen`, of the connection.",
+    "is_sessions_enabled": "whether the queue or subscription has sessions.",
+    "extra": "further members of function.json, in snake case.",
+    "preferred_locations": "regions of a geo-replicated account in their order, separated by commas.",
+    "dapr_address": "the address of the Dapr sidecar; by default `http://localhost:${DAPR_HTTP_PORT}`.",
+    "ai_connection_name": "the prefix of the settings of the AI service; by default those of `AZURE_OPENAI_ENDPOINT`.",
+    "chat_model": "the deployment or model that answers; the extension's default is `gpt-3.5-turbo`.",
+    "embeddings_model": "the deployment or model of embeddings; the extension's default is `text-embedding-ada-002`.",
+    "temperature": "the sampling temperature from 0 to 2, as text; the extension's default is `0.5`.",
+    "top_p": "nucleus sampling from 0 to 1, as text, in the place of `temperature`.",
+    "max_tokens": "tokens of an answer at most, as text; the extension's default is `100`.",
+    "is_reasoning_model": "whether the model reasons: it takes neither `temperature` nor `top_p` then.",
+    "chat_storage_connection_setting": "the setting of the storage account of chats; by default `AzureWebJobsStorage`.",
+    "collection_name": "the table of chats; by default `ChatState`.",
+    "max_chunk_length": "characters of a chunk of text at most; the extension's default is 8,192.",
+    "max_overlap": "characters that neighbouring chunks share at most; the extension's default is 128.",
+    "leases_table_name": "the table of leases, which the extension makes; by default one named after the function.",
+    "broker_list": "the brokers, or `%SETTING%` with them.",
+    "topic": "the topic, or `%SETTING%` with it.",
+    "protocol": "`NOTSET`, `PLAINTEXT`, `SSL`, `SASLPLAINTEXT` or `SASLSSL`.",
+    "authentication_mode": "`NOTSET`, `GSSAPI`, `PLAIN`, `SCRAMSHA256`, `SCRAMSHA512` or `OAUTHBEARER`.",
+    "username": "of SASL, or `%SETTING%` with it.",
+    "password": "the name of the app setting that holds the password of SASL.",
+    "avro_schema": "the schema of the value, as Avro.",
+    "ssl_ca_location": "the file of the certificate authority.",
+    "title": "what a person reads in the place of the name.",
+    "description": "what it is for: models choose by this.",
+    "metadata": "a JSON object, as text, that clients get with it.",
+}
+
 
 @dataclass(slots=True)
 class Declaration:
@@ -44,6 +87,8 @@ class Declaration:
     problems: list[str] = field(default_factory=list)
     # Members of function.json beside the bindings, such as `retry`.
     members: dict[str, Any] = field(default_factory=dict)
+    # What stands between the bindings and the handler where its arguments are none of theirs, as those of MCP tools.
+    adapt: Callable[[Handler], Handler] | None = None
     # An adapter's way from the bindings to the Function, in place of build.py's; it also gives what is wrong.
     build: "Callable[[Sequence[Binding]], tuple[Any, list[str]]] | None" = None
 
@@ -100,24 +145,16 @@ class Declarations:
         self.declarations.append(declaration)
         return declaration
 
-    def bind(
-        self,
-        binding_type: str,
-        direction: Direction,
-        arg_name: str,
-        *,
-        data_type: str | None = None,
-        cardinality: str | None = None,
-        properties: dict[str, Any] | None = None,
-        extra: dict[str, Any] | None = None,
-    ) -> Decorator:
-        """A decorator that adds one binding. Extra keyword arguments are further members of function.json."""
-        members = {name: value for name, value in (properties or {}).items() if value is not None}
-        for name, value in (extra or {}).items():
-            members[re.sub(r"_([a-z])", lambda m: m[1].upper(), name)] = value
-        binding = Binding(
-            binding_type, direction, arg_name, call_site(), plain_text(data_type), plain_text(cardinality), members
-        )
+    def bind(self, binding_type: str, direction: Direction, given: Mapping[str, Any]) -> Decorator:
+        """A decorator that adds one binding.
+
+        `given` are the arguments of the decorator's method by name, its `locals()`: each is a member of function.json,
+        in camel case, unless it is None or of those that a binding has beside its members.
+        """
+        members = {_camel_case(n): plain_text(v) for n, v in given.items() if n not in NO_MEMBERS and v is not None}
+        members |= {_camel_case(name): value for name, value in given.get("extra", {}).items()}
+        data_type, cardinality = (plain_text(given.get(name)) for name in ("data_type", "cardinality"))
+        binding = Binding(binding_type, direction, given["arg_name"], call_site(), data_type, cardinality, members)
 
         def decorate(handler: H) -> H:
             # Decorators are applied bottom up; the list reads top down, as the source does.
@@ -127,6 +164,12 @@ class Declarations:
         return decorate
 
 
+def _camel_case(name: str) -> str:
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
+
+
 def plain_text(value: Any) -> Any:
-    """A plain string of what may be a member of azure-functions' enums."""
-    return getattr(value, "value", value)
+    """A plain string of what may be a member of azure-functions' enums, some of which are numbers."""
+    if not isinstance(value, enum.Enum):
+        return value
+    return value.value if isinstance(value.value, str) else value.name.lower()

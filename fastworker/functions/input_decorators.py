@@ -10,7 +10,7 @@ from fastworker.functions.declarations import STORAGE, DataType, Declarations, D
 
 
 class InputDecorators(Declarations):
-    """What a function reads beside its trigger."""
+    """What a function is given beside what triggered it."""
 
     def blob_input(
         self,
@@ -26,9 +26,6 @@ class InputDecorators(Declarations):
         Args:
             arg_name: the handler's argument that gets it; None if there is no such blob (annotate it so).
             path: container and name, with `{expressions}` from the trigger, as `templates/{kind}.txt`.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.queue_trigger("kind", queue_name="kinds")
@@ -36,11 +33,9 @@ class InputDecorators(Declarations):
             def work(kind: str, template: str | None) -> None:
                 print(template)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.2 and 7.
         """
-        properties = {"path": path, "connection": connection}
-        return self.bind("blob", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("blob", "in", locals())
 
     def table_input(
         self,
@@ -60,13 +55,10 @@ class InputDecorators(Declarations):
         Args:
             arg_name: the handler's argument that gets an object, or a list.
             table_name: the table.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             row_key: the entity's row key.
             partition_key: its partition key; without a row key all entities of it.
             take: how many entities at most.
             filter: an OData filter.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("person/{id}")
@@ -74,24 +66,9 @@ class InputDecorators(Declarations):
             def person(req: fw.Request, person: dict) -> dict:
                 return person
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7.
         """
-        return self.bind(
-            "table",
-            "in",
-            arg_name,
-            data_type=data_type,
-            properties={
-                "tableName": table_name,
-                "connection": connection,
-                "rowKey": row_key,
-                "partitionKey": partition_key,
-                "take": take,
-                "filter": filter,
-            },
-            extra=extra,
-        )
+        return self.bind("table", "in", locals())
 
     def cosmos_db_input(
         self,
@@ -103,6 +80,7 @@ class InputDecorators(Declarations):
         partition_key: str | None = None,
         id: str | None = None,  # noqa: A002 - azure-functions' name
         sql_query: str | None = None,
+        preferred_locations: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
     ) -> Decorator:
@@ -110,14 +88,11 @@ class InputDecorators(Declarations):
 
         Args:
             arg_name: the handler's argument that gets an object, or a list.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             database_name: the database.
             container_name: the container.
             partition_key: the document's partition key.
             id: the document's id.
             sql_query: a query instead of an id.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("order/{id}")
@@ -125,24 +100,9 @@ class InputDecorators(Declarations):
             def order(req: fw.Request, order: dict) -> dict:
                 return order
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7.
         """
-        return self.bind(
-            "cosmosDB",
-            "in",
-            arg_name,
-            data_type=data_type,
-            properties={
-                "connection": connection,
-                "databaseName": database_name,
-                "containerName": container_name,
-                "partitionKey": partition_key,
-                "id": id,
-                "sqlQuery": sql_query,
-            },
-            extra=extra,
-        )
+        return self.bind("cosmosDB", "in", locals())
 
     def generic_input_binding(
         self,
@@ -157,8 +117,6 @@ class InputDecorators(Declarations):
         Args:
             arg_name: the handler's argument that gets it.
             type: the binding's type in function.json.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("users")
@@ -166,7 +124,6 @@ class InputDecorators(Declarations):
             def users(req: fw.Request, users: list[dict]) -> list[dict]:
                 return users
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 7.
         """
-        return self.bind(type, "in", arg_name, data_type=data_type, extra=extra)
+        return self.bind(type, "in", locals())

@@ -6,11 +6,11 @@ Rule: one method per decorator, and nothing in it but the translation into funct
 
 from typing import Any
 
-from fastworker.functions.declarations import STORAGE, DataType, Declarations, Decorator, plain_text
+from fastworker.functions.declarations import STORAGE, DataType, Declarations, Decorator
 
 
 class OutputDecorators(Declarations):
-    """What a function writes."""
+    """What a function writes beside an http answer; nothing is written where it fails."""
 
     def queue_output(
         self,
@@ -27,9 +27,6 @@ class OutputDecorators(Declarations):
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`. A list is one
                 message per element.
             queue_name: the queue, which is made if it is not there.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("order")
@@ -37,11 +34,9 @@ class OutputDecorators(Declarations):
             def order(req: fw.Request, message: fw.Out[str]) -> None:
                 message.set(req.text)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        properties = {"queueName": queue_name, "connection": connection}
-        return self.bind("queue", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("queue", "out", locals())
 
     def blob_output(
         self,
@@ -57,9 +52,6 @@ class OutputDecorators(Declarations):
         Args:
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`.
             path: container and name, with `{expressions}` from the trigger.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.queue_trigger("text", queue_name="texts")
@@ -67,11 +59,9 @@ class OutputDecorators(Declarations):
             def keep(text: str, copy: fw.Out[str]) -> None:
                 copy.set(text)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        properties = {"path": path, "connection": connection}
-        return self.bind("blob", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("blob", "out", locals())
 
     def table_output(
         self,
@@ -90,11 +80,8 @@ class OutputDecorators(Declarations):
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`. A list is
                 several entities.
             table_name: the table.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             row_key: of all entities, unless they have their own.
             partition_key: of all entities, unless they have their own.
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.queue_trigger("name", queue_name="names")
@@ -102,16 +89,9 @@ class OutputDecorators(Declarations):
             def keep(name: str, row: fw.Out[dict]) -> None:
                 row.set({"RowKey": name})
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        properties = {
-            "tableName": table_name,
-            "connection": connection,
-            "rowKey": row_key,
-            "partitionKey": partition_key,
-        }
-        return self.bind("table", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("table", "out", locals())
 
     def service_bus_queue_output(
         self,
@@ -128,11 +108,7 @@ class OutputDecorators(Declarations):
         Args:
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`. A list is one
                 message per element.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             queue_name: the queue.
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            access_rights: `manage` or `listen`, of the connection.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("send")
@@ -140,11 +116,9 @@ class OutputDecorators(Declarations):
             def send(req: fw.Request, message: fw.Out[str]) -> None:
                 message.set(req.text)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        properties = {"queueName": queue_name, "connection": connection, "accessRights": plain_text(access_rights)}
-        return self.bind("serviceBus", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("serviceBus", "out", locals())
 
     def service_bus_topic_output(
         self,
@@ -162,12 +136,8 @@ class OutputDecorators(Declarations):
         Args:
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`. A list is one
                 message per element.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             topic_name: the topic.
             subscription_name: has no meaning for the host; azure-functions has it.
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            access_rights: `manage` or `listen`, of the connection.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("send")
@@ -175,16 +145,9 @@ class OutputDecorators(Declarations):
             def send(req: fw.Request, message: fw.Out[str]) -> None:
                 message.set(req.text)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        properties = {
-            "topicName": topic_name,
-            "subscriptionName": subscription_name,
-            "connection": connection,
-            "accessRights": plain_text(access_rights),
-        }
-        return self.bind("serviceBus", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("serviceBus", "out", locals())
 
     def event_hub_output(
         self,
@@ -200,10 +163,7 @@ class OutputDecorators(Declarations):
         Args:
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`. A list is one
                 event per element.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             event_hub_name: the event hub.
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("send")
@@ -211,11 +171,9 @@ class OutputDecorators(Declarations):
             def send(req: fw.Request, events: fw.Out[list[str]]) -> None:
                 events.set(["a", "b"])
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        properties = {"eventHubName": event_hub_name, "connection": connection}
-        return self.bind("eventHub", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("eventHub", "out", locals())
 
     def event_grid_output(
         self,
@@ -235,8 +193,6 @@ class OutputDecorators(Declarations):
             topic_endpoint_uri: the name of the setting that holds the topic's address.
             topic_key_setting: the name of the setting that holds its key.
             connection: the name of the setting of an identity-based connection, instead of the two.
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("send")
@@ -244,15 +200,9 @@ class OutputDecorators(Declarations):
             def send(req: fw.Request, event: fw.Out[dict]) -> None:
                 event.set({"id": "1", "subject": "s", "eventType": "t", "dataVersion": "1", "data": {}})
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        properties = {
-            "topicEndpointUri": topic_endpoint_uri,
-            "topicKeySetting": topic_key_setting,
-            "connection": connection,
-        }
-        return self.bind("eventGrid", "out", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("eventGrid", "out", locals())
 
     def cosmos_db_output(
         self,
@@ -263,6 +213,8 @@ class OutputDecorators(Declarations):
         container_name: str,
         create_if_not_exists: bool | None = None,
         partition_key: str | None = None,
+        container_throughput: int | None = None,
+        preferred_locations: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
     ) -> Decorator:
@@ -271,13 +223,11 @@ class OutputDecorators(Declarations):
         Args:
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`. A list is
                 several documents.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             database_name: the database.
             container_name: the container.
             create_if_not_exists: whether the host makes database and container.
             partition_key: of a container that is made.
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            extra: further members of function.json, in snake case.
+            container_throughput: request units of a container that is made.
 
         Example:
             @app.queue_trigger("order", queue_name="orders")
@@ -285,23 +235,56 @@ class OutputDecorators(Declarations):
             def keep(order: dict, document: fw.Out[dict]) -> None:
                 document.set(order)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 4.6.
         """
-        return self.bind(
-            "cosmosDB",
-            "out",
-            arg_name,
-            data_type=data_type,
-            properties={
-                "connection": connection,
-                "databaseName": database_name,
-                "containerName": container_name,
-                "createIfNotExists": create_if_not_exists,
-                "partitionKey": partition_key,
-            },
-            extra=extra,
-        )
+        return self.bind("cosmosDB", "out", locals())
+
+    def kafka_output(
+        self,
+        arg_name: str,
+        *,
+        topic: str,
+        broker_list: str,
+        protocol: str | None = None,
+        authentication_mode: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        ssl_ca_location: str | None = None,
+        avro_schema: str | None = None,
+        max_message_bytes: int | None = None,
+        batch_size: int | None = None,
+        enable_idempotence: bool | None = None,
+        message_timeout_ms: int | None = None,
+        request_timeout_ms: int | None = None,
+        max_retries: int | None = None,
+        linger_ms: int | None = None,
+        data_type: DataType | None = None,
+        **extra: Any,
+    ) -> Decorator:
+        """Let the function send events to a Kafka topic.
+
+        Args:
+            arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`. A list is one
+                event per element.
+            max_message_bytes: bytes of a message at most; by default 1,000,000.
+            batch_size: messages of a batch at most; by default 10,000.
+            enable_idempotence: whether each message is written exactly once and in order.
+            message_timeout_ms: milliseconds for a message to be delivered; by default 300,000.
+            request_timeout_ms: milliseconds for the broker to acknowledge; by default 5,000.
+            max_retries: tries of a message that fails.
+            linger_ms: milliseconds to wait for more messages of a batch; by default 5.
+            extra: further members of function.json, in snake case: certificates (`ssl_...`), the schema registry
+                (`schema_registry_...`), OAuth (`o_auth_bearer_...`).
+
+        Example:
+            @app.route("send")
+            @app.kafka_output("event", topic="orders", broker_list="%BROKERS%")
+            def send(req: fw.Request, event: fw.Out[str]) -> None:
+                event.set(req.text)
+
+        See protocol 7.
+        """
+        return self.bind("kafka", "out", locals())
 
     def generic_output_binding(
         self,
@@ -316,8 +299,6 @@ class OutputDecorators(Declarations):
         Args:
             arg_name: the output's name: an argument `Out[T]`, a keyword of `Result`, or `$return`.
             type: the binding's type in function.json.
-            data_type: `string`, `binary` or `stream`; leave it out, so that text and bytes arrive unchanged.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.route("mail")
@@ -325,7 +306,6 @@ class OutputDecorators(Declarations):
             def mail(req: fw.Request, mail: fw.Out[dict]) -> None:
                 mail.set({"subject": "hello"})
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 7.
         """
-        return self.bind(type, "out", arg_name, data_type=data_type, extra=extra)
+        return self.bind(type, "out", locals())

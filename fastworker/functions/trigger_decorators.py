@@ -11,7 +11,7 @@ from fastworker.functions.declarations import STORAGE, Cardinality, DataType, De
 
 
 class TriggerDecorators(Declarations):
-    """What makes a function run."""
+    """What makes a function run. A function has one trigger."""
 
     def route(
         self,
@@ -42,21 +42,18 @@ class TriggerDecorators(Declarations):
             def item(req: fw.Request, id: int) -> dict[str, int]:
                 return {"id": id}
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.4, 4.3 and 6.1.
         """
-        trigger: Decorator = self.bind(
-            "httpTrigger",
-            "in",
-            trigger_arg_name,
-            properties={
-                "route": route,
-                "methods": None if methods is None else [plain_text(method).lower() for method in methods],
-                "authLevel": plain_text(auth_level).lower(),
-                **(trigger_extra_fields or {}),
-            },
+        written = {
+            "route": route,
+            "methods": None if methods is None else [plain_text(method).lower() for method in methods],
+            "auth_level": plain_text(auth_level).lower(),
+        }
+        more = {"arg_name": trigger_arg_name, "extra": trigger_extra_fields or {}}
+        trigger: Decorator = self.bind("httpTrigger", "in", written | more)
+        output: Decorator = self.bind(
+            "http", "out", {"arg_name": binding_arg_name, "extra": binding_extra_fields or {}}
         )
-        output: Decorator = self.bind("http", "out", binding_arg_name, properties=binding_extra_fields)
         return lambda handler: trigger(output(handler))
 
     def queue_trigger(
@@ -73,20 +70,15 @@ class TriggerDecorators(Declarations):
         Args:
             arg_name: the handler's argument that gets the message (any type, or `QueueMessage`).
             queue_name: the queue; `%SETTING%` is replaced by an app setting.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.queue_trigger("order", queue_name="orders")
             def work(order: dict) -> None:
                 print(order["id"])
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.2, 2.7 and 5.5.
         """
-        properties = {"queueName": queue_name, "connection": connection}
-        return self.bind("queueTrigger", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("queueTrigger", "in", locals())
 
     def blob_trigger(
         self,
@@ -103,21 +95,16 @@ class TriggerDecorators(Declarations):
         Args:
             arg_name: the handler's argument that gets the content (`bytes`, `str`, a type for JSON, or `Blob`).
             path: container and pattern, as `images/{name}.png`; the names are for other bindings' paths.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             source: `EventGrid` to be told by events instead of by looking.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.blob_trigger("image", path="images/{name}")
             def resize(image: fw.Blob) -> None:
-                print(image.name, len(image.payload))
+                print(image.name, image.length)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7 and 7.
         """
-        properties = {"path": path, "connection": connection, "source": plain_text(source)}
-        return self.bind("blobTrigger", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("blobTrigger", "in", locals())
 
     def timer_trigger(
         self,
@@ -136,19 +123,15 @@ class TriggerDecorators(Declarations):
             schedule: six fields (second minute hour day month weekday), or a time span as `00:05:00`.
             run_on_startup: also run when the host starts.
             use_monitor: remember runs, so that a missed one is made up for; on by default.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.timer_trigger("timer", schedule="0 */5 * * * *")
             def tidy(timer: fw.TimerRequest) -> None:
-                print(timer.is_past_due)
+                print(timer.past_due)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7 and 7.
         """
-        properties = {"schedule": schedule, "runOnStartup": run_on_startup, "useMonitor": use_monitor}
-        return self.bind("timerTrigger", "in", arg_name, data_type=data_type, properties=properties, extra=extra)
+        return self.bind("timerTrigger", "in", locals())
 
     def service_bus_queue_trigger(
         self,
@@ -167,37 +150,16 @@ class TriggerDecorators(Declarations):
         Args:
             arg_name: the handler's argument that gets the message (any type, or `ServiceBusMessage`), or a list of
                 them.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             queue_name: the queue; `%SETTING%` is replaced by an app setting.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            access_rights: `manage` or `listen`, of the connection.
-            is_sessions_enabled: whether the queue or subscription has sessions.
-            cardinality: `many` for batches, `one` for single messages; by default `many` if the argument is a
-                `list[...]`.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.service_bus_queue_trigger("orders", connection="BUS", queue_name="orders")
             def work(orders: list[fw.ServiceBusMessage]) -> None:
                 print(len(orders))
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7.
         """
-        return self.bind(
-            "serviceBusTrigger",
-            "in",
-            arg_name,
-            data_type=data_type,
-            cardinality=cardinality,
-            properties={
-                "queueName": queue_name,
-                "connection": connection,
-                "accessRights": plain_text(access_rights),
-                "isSessionsEnabled": is_sessions_enabled,
-            },
-            extra=extra,
-        )
+        return self.bind("serviceBusTrigger", "in", locals())
 
     def service_bus_topic_trigger(
         self,
@@ -217,39 +179,17 @@ class TriggerDecorators(Declarations):
         Args:
             arg_name: the handler's argument that gets the message (any type, or `ServiceBusMessage`), or a list of
                 them.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             topic_name: the topic.
             subscription_name: the subscription of the topic.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            access_rights: `manage` or `listen`, of the connection.
-            is_sessions_enabled: whether the queue or subscription has sessions.
-            cardinality: `many` for batches, `one` for single messages; by default `many` if the argument is a
-                `list[...]`.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.service_bus_topic_trigger("order", connection="BUS", topic_name="t", subscription_name="s")
             def work(order: dict) -> None:
                 print(order)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7.
         """
-        return self.bind(
-            "serviceBusTrigger",
-            "in",
-            arg_name,
-            data_type=data_type,
-            cardinality=cardinality,
-            properties={
-                "topicName": topic_name,
-                "subscriptionName": subscription_name,
-                "connection": connection,
-                "accessRights": plain_text(access_rights),
-                "isSessionsEnabled": is_sessions_enabled,
-            },
-            extra=extra,
-        )
+        return self.bind("serviceBusTrigger", "in", locals())
 
     def event_hub_message_trigger(
         self,
@@ -266,53 +206,32 @@ class TriggerDecorators(Declarations):
 
         Args:
             arg_name: the handler's argument that gets the event (any type, or `EventHubEvent`), or a list of them.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             event_hub_name: the event hub.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            cardinality: `many` for batches, `one` for single messages; by default `many` if the argument is a
-                `list[...]`.
             consumer_group: by default `$Default`.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.event_hub_message_trigger("events", connection="HUB", event_hub_name="telemetry")
             def store(events: list[fw.EventHubEvent]) -> None:
                 print(len(events))
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7.
         """
-        return self.bind(
-            "eventHubTrigger",
-            "in",
-            arg_name,
-            data_type=data_type,
-            cardinality=cardinality,
-            properties={
-                "eventHubName": event_hub_name,
-                "connection": connection,
-                "consumerGroup": consumer_group,
-            },
-            extra=extra,
-        )
+        return self.bind("eventHubTrigger", "in", locals())
 
     def event_grid_trigger(self, arg_name: str, *, data_type: DataType | None = None, **extra: Any) -> Decorator:
         """Run the function for each event of Event Grid.
 
         Args:
             arg_name: the handler's argument that gets the event (`EventGridEvent`, or any type).
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.event_grid_trigger("event")
             def changed(event: fw.EventGridEvent) -> None:
                 print(event.subject)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7 and 6.2.
         """
-        return self.bind("eventGridTrigger", "in", arg_name, data_type=data_type, extra=extra)
+        return self.bind("eventGridTrigger", "in", locals())
 
     def cosmos_db_trigger(
         self,
@@ -325,6 +244,16 @@ class TriggerDecorators(Declarations):
         lease_database_name: str | None = None,
         lease_container_name: str | None = None,
         create_lease_container_if_not_exists: bool | None = None,
+        leases_container_throughput: int | None = None,
+        lease_container_prefix: str | None = None,
+        feed_poll_delay: int | None = None,
+        lease_acquire_interval: int | None = None,
+        lease_expiration_interval: int | None = None,
+        lease_renew_interval: int | None = None,
+        max_items_per_invocation: int | None = None,
+        start_from_beginning: bool | None = None,
+        start_from_time: str | None = None,
+        preferred_locations: str | None = None,
         data_type: DataType | None = None,
         **extra: Any,
     ) -> Decorator:
@@ -332,40 +261,101 @@ class TriggerDecorators(Declarations):
 
         Args:
             arg_name: the handler's argument that gets the documents, a list.
-            connection: the name of the app setting that holds the connection (its name, never the secret itself).
             database_name: the database.
             container_name: the container that is watched.
             lease_connection: the setting of the leases' account; by default the same.
             lease_database_name: the database of the leases; by default the same.
             lease_container_name: the container of the leases; by default `leases`.
             create_lease_container_if_not_exists: whether the host makes it.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
+            leases_container_throughput: request units of a container of leases that is made.
+            lease_container_prefix: what this function's leases begin with, where several share a container.
+            feed_poll_delay: milliseconds between two looks at a partition without changes; by default 5,000.
+            lease_acquire_interval: milliseconds between two tries to share the partitions out; by default 13,000.
+            lease_expiration_interval: milliseconds after which the lease of a dead instance is free; by default 60,000.
+            lease_renew_interval: milliseconds between two renewals of a lease; by default 17,000.
+            max_items_per_invocation: documents in one call at most.
+            start_from_beginning: whether what was changed before the first run is delivered, too.
+            start_from_time: an ISO 8601 time from which on changes are delivered.
 
         Example:
             @app.cosmos_db_trigger("documents", connection="DB", database_name="shop", container_name="orders")
             def changed(documents: list[dict]) -> None:
                 print(len(documents))
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 2.7.
         """
-        return self.bind(
-            "cosmosDBTrigger",
-            "in",
-            arg_name,
-            data_type=data_type,
-            properties={
-                "connection": connection,
-                "databaseName": database_name,
-                "containerName": container_name,
-                "leaseConnection": lease_connection,
-                "leaseDatabaseName": lease_database_name,
-                "leaseContainerName": lease_container_name,
-                "createLeaseContainerIfNotExists": create_lease_container_if_not_exists,
-            },
-            extra=extra,
-        )
+        return self.bind("cosmosDBTrigger", "in", locals())
+
+    def kafka_trigger(
+        self,
+        arg_name: str,
+        *,
+        topic: str,
+        broker_list: str,
+        consumer_group: str | None = None,
+        cardinality: Cardinality | None = None,
+        lag_threshold: int | None = None,
+        protocol: str | None = None,
+        authentication_mode: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        ssl_ca_location: str | None = None,
+        avro_schema: str | None = None,
+        event_hub_connection_string: str | None = None,
+        data_type: DataType | None = None,
+        **extra: Any,
+    ) -> Decorator:
+        """Run the function for events of a Kafka topic.
+
+        Args:
+            arg_name: the handler's argument that gets the event, or a list of them: an object with `Value`, `Key`,
+                `Offset`, `Partition`, `Topic`, `Timestamp` and `Headers`.
+            consumer_group: by default `$Default`.
+            lag_threshold: events behind for which the platform adds an instance; by default 1,000.
+            event_hub_connection_string: the setting of an event hub that is read by its Kafka endpoint.
+            extra: further members of function.json, in snake case: certificates (`ssl_...`), the schema registry
+                (`schema_registry_...`), OAuth (`o_auth_bearer_...`).
+
+        Example:
+            @app.kafka_trigger("event", topic="orders", broker_list="%BROKERS%", consumer_group="$Default")
+            def work(event: dict) -> None:
+                print(event["Value"])
+
+        See protocol 7.
+        """
+        return self.bind("kafkaTrigger", "in", locals())
+
+    def warm_up_trigger(self, arg_name: str, *, data_type: DataType | None = None, **extra: Any) -> Decorator:
+        """Run the function when the platform adds an instance, before that serves requests: Premium and Flex plans.
+
+        An app has one such function at most. What each worker process needs is opened in `on_worker_start`.
+
+        Args:
+            arg_name: the handler's argument that gets an empty context.
+
+        Example:
+            @app.warm_up_trigger("context")
+            def warm_up(context: dict) -> None:
+                print("a new instance")
+
+        See protocol 7.
+        """
+        return self.bind("warmupTrigger", "in", locals())
+
+    def connector_trigger(self, arg_name: str, *, data_type: DataType | None = None, **extra: Any) -> Decorator:
+        """Run the function for events of an Azure connector, such as a new mail or a changed list.
+
+        Args:
+            arg_name: the handler's argument that gets the event.
+
+        Example:
+            @app.connector_trigger("event")
+            def work(event: dict) -> None:
+                print(event)
+
+        See protocol 7.
+        """
+        return self.bind("connectorTrigger", "in", locals())
 
     def generic_trigger(
         self,
@@ -381,15 +371,12 @@ class TriggerDecorators(Declarations):
             arg_name: the handler's argument that gets the trigger's value.
             type: the trigger's type in function.json, as `rabbitMQTrigger`; types of new extensions are made known
                 by `App(extra_binding_types=...)`.
-            data_type: `string`, `binary` or `stream`; by default what the annotation needs.
-            extra: further members of function.json, in snake case.
 
         Example:
             @app.generic_trigger("message", type="rabbitMQTrigger", queue_name="q", connection_string_setting="RABBIT")
             def work(message: str) -> None:
                 print(message)
 
-        Mistakes (names, types, missing arguments) are reported together when the app is loaded.
         See protocol 7.
         """
-        return self.bind(type, "in", arg_name, data_type=data_type, extra=extra)
+        return self.bind(type, "in", locals())
