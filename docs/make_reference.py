@@ -34,7 +34,7 @@ DECORATORS = {
     "Dapr": DaprDecorators,
     "MCP and OpenAI": AiDecorators,
 }
-APP = ("function", "on_worker_start", "on_worker_stop")
+APP = ("function", "include", "retry", "on_worker_start", "on_worker_stop")
 TYPES = {
     "Requests and responses": ("Request", "Response", "EventStream", "Event"),
     "What a handler gets and gives": ("Context", "Out", "Result", "DeadlineExceeded"),

@@ -68,7 +68,8 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
-        raise AttributeError(f"module 'fastworker' has no attribute {name!r}")
+        names = importlib.import_module("fastworker.functions.v2_names")
+        raise AttributeError(names.missing("module 'fastworker'", name, names.MODULE))
     value = getattr(importlib.import_module(f"fastworker.{module}"), name)
     globals()[name] = value
     return value

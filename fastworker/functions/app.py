@@ -7,13 +7,14 @@ Rule: notes what it is told, and checks nothing.
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fastworker.config.host_json import HostJson
+from fastworker.functions import v2_names
 from fastworker.functions.ai_decorators import AiDecorators
 from fastworker.functions.dapr_decorators import DaprDecorators
 from fastworker.functions.database_decorators import DatabaseDecorators
-from fastworker.functions.declarations import Decorator, call_site
+from fastworker.functions.declarations import Decorator, H, call_site, camel_case, plain_text
 from fastworker.functions.input_decorators import InputDecorators
 from fastworker.functions.output_decorators import OutputDecorators
 from fastworker.functions.trigger_decorators import TriggerDecorators
@@ -43,14 +44,56 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators, DatabaseDecorato
     # Async invocations that may be in flight in one worker, unless FASTWORKER_CONCURRENCY says so.
     concurrency = 64
 
-    def __init__(self, *, extra_binding_types: Iterable[str] = ()) -> None:
+    def __init__(self, *, extra_binding_types: Iterable[str] = (), **unknown: Any) -> None:
         """`extra_binding_types` are types of new extensions, for the generic decorators and function.json."""
+        if unknown:
+            raise TypeError("; ".join(v2_names.missing("fastworker.App()", n, v2_names.ARGUMENTS) for n in unknown))
         super().__init__()
         self.state = types.SimpleNamespace()
         self.start_hooks: list[Callable[[], Any]] = []
         self.stop_hooks: list[Callable[[], Any]] = []
         self.extra_binding_types = tuple(extra_binding_types)
         self.folder = Path(call_site().rpartition(":")[0]).parent
+        self.is_included = False
+
+    if not TYPE_CHECKING:  # a type checker should still see that a name is not there
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(v2_names.missing("fastworker.App", name, v2_names.APP), name=name, obj=self)
+
+    def include(self, other: "App") -> None:
+        """Take over the functions and hooks of another app, as of a blueprint in a module of its own.
+
+        From then on both are one: they have the same functions, hooks and `state`.
+
+        Args:
+            other: the app that is taken over; a function of a name that is there already is a mistake.
+
+        Example:
+            orders = fw.App()  # in a module of its own
+
+            @orders.route("orders/{id:int}")
+            def order(req: fw.Request, id: int) -> dict[str, int]:
+                return {"id": id}
+
+            app = fw.App()
+            app.include(orders)
+
+        See protocol 1.3.
+        """
+        if other.is_included or other is self:
+            return
+        other.is_included = True
+        for mine, theirs in (
+            (self.declarations, other.declarations),
+            (self.start_hooks, other.start_hooks),
+            (self.stop_hooks, other.stop_hooks),
+        ):
+            mine.extend(theirs)  # type: ignore[arg-type]
+        other.declarations, other.start_hooks, other.stop_hooks = self.declarations, self.start_hooks, self.stop_hooks
+        vars(self.state).update(vars(other.state))
+        other.state = self.state
+        self.extra_binding_types += other.extra_binding_types
 
     def under_host(self, host: HostJson, *, has_file: bool) -> HostJson:
         """What holds for this app of what host.json says; `has_file` tells whether there is one."""
@@ -94,6 +137,49 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators, DatabaseDecorato
                 declaration.name = name
             if deadline is not None:
                 declaration.deadline_s = deadline
+            return handler
+
+        return decorate
+
+    def retry(
+        self,
+        strategy: Literal["fixed_delay", "exponential_backoff"],
+        max_retry_count: int | str,
+        *,
+        delay_interval: str | None = None,
+        minimum_interval: str | None = None,
+        maximum_interval: str | None = None,
+    ) -> Decorator:
+        """Have the host try a failed invocation again: `retry` in function.json, which wins over host.json's.
+
+        Officially for timer, Event Hubs, Cosmos DB and Kafka triggers; the queues and blobs of Storage, Service Bus and
+        Event Grid deliver again by themselves.
+
+        Args:
+            strategy: `fixed_delay`, or `exponential_backoff`, which doubles the delay each time.
+            max_retry_count: tries after the first one; -1 for ever.
+            delay_interval: between two tries, as `00:00:05`; of `fixed_delay`.
+            minimum_interval: before the second try, as `00:00:05`; of `exponential_backoff`.
+            maximum_interval: between two tries at most, as `00:05:00`; of `exponential_backoff`.
+
+        Example:
+            @app.retry("fixed_delay", max_retry_count=3, delay_interval="00:00:05")
+            @app.timer_trigger("timer", schedule="0 0 * * * *")
+            def report(timer: fw.TimerRequest) -> None:
+                print("hourly")
+
+        See protocol 5.5.
+        """
+        members = {
+            "strategy": camel_case(plain_text(strategy)),
+            "maxRetryCount": int(max_retry_count),
+            "delayInterval": delay_interval,
+            "minimumInterval": minimum_interval,
+            "maximumInterval": maximum_interval,
+        }
+
+        def decorate(handler: H) -> H:
+            self.declare(handler).members["retry"] = {n: value for n, value in members.items() if value is not None}
             return handler
 
         return decorate

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from fastworker.config.binding_checks import name_problems
+from fastworker.config.retry import RetryError, read_retry
 from fastworker.functions.context import Context, Out, Result
 from fastworker.functions.declarations import Declaration, Handler, unwrapped
 from fastworker.functions.signature import Signature, calls_stream, is_async, is_generator, read_signature
@@ -114,6 +115,11 @@ def make_function(
     deadline_s = declaration.deadline_s
     if deadline_s is not None and not (0 < deadline_s < math.inf):
         problems.append(f"{where}: function {name!r}: deadline={deadline_s} must be a number above 0")
+    if "retry" in declaration.members:
+        try:
+            read_retry({key: str(value) for key, value in declaration.members["retry"].items()})
+        except RetryError as exc:
+            problems.append(f"{where}: function {name!r}: @app.retry: {exc}")
     triggers = [b for b in bindings if b.is_trigger]
     if not triggers:
         problems.append(

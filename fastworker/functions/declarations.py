@@ -151,8 +151,8 @@ class Declarations:
         `given` are the arguments of the decorator's method by name, its `locals()`: each is a member of function.json,
         in camel case, unless it is None or of those that a binding has beside its members.
         """
-        members = {_camel_case(n): plain_text(v) for n, v in given.items() if n not in NO_MEMBERS and v is not None}
-        members |= {_camel_case(name): value for name, value in given.get("extra", {}).items()}
+        members = {camel_case(n): plain_text(v) for n, v in given.items() if n not in NO_MEMBERS and v is not None}
+        members |= {camel_case(name): value for name, value in given.get("extra", {}).items()}
         data_type, cardinality = (plain_text(given.get(name)) for name in ("data_type", "cardinality"))
         binding = Binding(binding_type, direction, given["arg_name"], call_site(), data_type, cardinality, members)
 
@@ -164,7 +164,8 @@ class Declarations:
         return decorate
 
 
-def _camel_case(name: str) -> str:
+def camel_case(name: str) -> str:
+    """`queue_name` as function.json has it: `queueName`."""
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
 
 

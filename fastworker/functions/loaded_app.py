@@ -22,7 +22,7 @@ from fastworker.functions.declarations import Declaration, place_of
 from fastworker.functions.http_routes import HttpRoute, http_routes, routes_of_host_json
 from fastworker.functions.loading import DEFAULT_FILE, find_app
 from fastworker.functions.mixed_auth import MixedAuth, check_levels
-from fastworker.functions.route_checks import route_problems, route_warnings, without_leading_slash
+from fastworker.functions.route_checks import http_problems, route_problems, route_warnings, without_leading_slash
 from fastworker.functions.trigger_checks import check_trigger
 from fastworker.protocol.bindings import Binding, is_http_only
 
@@ -160,6 +160,8 @@ def _complete(declaration: Declaration, app: App, root: Path, warnings: list[str
         if wrong:
             raise ConfigFileError("; ".join(wrong))
     found = _trigger_problems(bindings, declaration, warnings)
+    if declaration.bindings:  # of a function.json the host's own rules are asked
+        found += http_problems(bindings, warnings.append)
     if found:
         return None, [*declaration.problems, *found]
     if declaration.build is not None:

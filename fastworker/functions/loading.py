@@ -192,9 +192,15 @@ def _app_in(target: str, module: types.ModuleType, attribute: str | None, folder
                 f"azure.functions, ASGI or WSGI app"
             ],
         )
-    if isinstance(getattr(module, "app", None), App):
-        return module.app  # type: ignore[no-any-return]
+    chosen = getattr(module, "app", None)
     apps = {id(value): (name, value) for name, value in vars(module).items() if isinstance(value, App)}
+    apps = {key: found for key, found in apps.items() if not found[1].is_included}
+    if isinstance(chosen, App):
+        others = [name for name, app in apps.values() if app is not chosen and app.declarations]
+        if others and not chosen.is_included:
+            detail = f"{file}: `app` is served, and {', '.join(others)} not: write app.include({others[0]})"
+            logs.log.warning("app.not_included", detail=detail)
+        return chosen
     if len(apps) == 1:
         return next(iter(apps.values()))[1]
     if not apps:
@@ -213,7 +219,10 @@ def _app_in(target: str, module: types.ModuleType, attribute: str | None, folder
     names = ", ".join(name for name, _ in apps.values())
     raise AppLoadError(
         target,
-        [f"{file}: has several Apps ({names}): name one of them `app`, or say which as module:attribute"],
+        [
+            f"{file}: has several Apps ({names}): name the one that includes the others `app` "
+            f"(app.include(other)), or say which as module:attribute"
+        ],
     )
 
 

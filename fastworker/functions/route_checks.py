@@ -5,10 +5,14 @@ Used by app.py for serve, sync and dev. Rule: a problem or warning names the fil
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Protocol
+from difflib import get_close_matches
+from typing import Final, Protocol
 
 from fastworker.protocol.bindings import Binding
 from fastworker.protocol.routing import RouteError, RouteTable, have_one_route, is_reserved, sort_key, with_prefix
+
+LEVELS: Final = ("anonymous", "function", "admin", "user", "system")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 
 
 class HttpFunction(Protocol):
@@ -36,6 +40,35 @@ def without_leading_slash(bindings: Iterable[Binding], warn: Callable[[str], Non
         else:
             found.append(binding)
     return found
+
+
+def http_problems(bindings: Iterable[Binding], warn: Callable[[str], None]) -> list[str]:
+    """Levels and methods of http triggers that nobody can have meant."""
+    problems = []
+    for binding in bindings:
+        if binding.key != "httptrigger":
+            continue
+        level = str(binding.properties.get("authLevel") or "function").lower()
+        if level not in LEVELS:
+            problems.append(
+                f"{binding.where}: auth_level {level!r}{_meant(level, LEVELS)}: write anonymous (everybody), function "
+                f"(a key of the function or the host) or admin (the master key)"
+            )
+        for method in binding.methods:
+            if method.upper() in METHODS:
+                continue
+            meant = _meant(method.upper(), METHODS)
+            known = f"methods are {', '.join(METHODS)}, in a list"
+            if meant or not method.isalpha():
+                problems.append(f"{binding.where}: the method {method!r} is none of HTTP's{meant}: {known}")
+            else:
+                warn(f"{binding.where}: the method {method!r} is rarely seen; {known}")
+    return problems
+
+
+def _meant(word: str, words: tuple[str, ...]) -> str:
+    near = get_close_matches(word, words, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def route_problems(functions: Iterable[HttpFunction], prefix: str) -> list[str]:
@@ -71,6 +104,11 @@ def route_warnings(functions: Iterable[HttpFunction], prefix: str) -> list[str]:
         by_name[function.name] = function
         route = table.add(function.name, function.route, function.trigger.allowed_methods, None)
         warnings += [f"{where}: {doubt}" for doubt in route.doubts]
+        if prefix and function.route.lower().startswith(f"{prefix.lower()}/"):
+            warnings.append(
+                f"{where}: its route repeats the prefix, its address is {with_prefix(prefix, function.route)}: write "
+                f"{function.route[len(prefix) + 1 :]!r}, for the host puts host.json's routePrefix before it"
+            )
     doubles = _doubles(by_name.values())
     for name, before in doubles:
         warnings.append(

@@ -7,7 +7,15 @@ Rule: one method per decorator, and nothing in it but the translation into funct
 from collections.abc import Iterable
 from typing import Any
 
-from fastworker.functions.declarations import STORAGE, Cardinality, DataType, Declarations, Decorator, plain_text
+from fastworker.functions.declarations import (
+    STORAGE,
+    Cardinality,
+    DataType,
+    Declarations,
+    Decorator,
+    call_site,
+    plain_text,
+)
 
 
 class TriggerDecorators(Declarations):
@@ -33,7 +41,7 @@ class TriggerDecorators(Declarations):
                 type).
             binding_arg_name: the name of the http output, which return values go to.
             methods: the methods that reach the function; None means all.
-            auth_level: `anonymous`, `function` (a key is needed) or `admin` (the master key).
+            auth_level: who may call it: `anonymous`, `function` (a key is needed) or `admin` (the master key).
             trigger_extra_fields: further members of the trigger in function.json.
             binding_extra_fields: further members of the output in function.json.
 
@@ -44,9 +52,16 @@ class TriggerDecorators(Declarations):
 
         See protocol 2.4, 4.3 and 6.1.
         """
+        if callable(route):  # the handler itself
+            self.declare(route).problems.append(
+                f"{call_site()}: @app.route stands without parentheses: write @app.route(), whose route is the name of "
+                f'the function, or @app.route("...")'
+            )
+            return self.route()(route)
+        listed = [methods] if isinstance(methods, str) else methods
         written = {
             "route": route,
-            "methods": None if methods is None else [plain_text(method).lower() for method in methods],
+            "methods": None if listed is None else [plain_text(method).lower() for method in listed],
             "auth_level": plain_text(auth_level).lower(),
         }
         more = {"arg_name": trigger_arg_name, "extra": trigger_extra_fields or {}}

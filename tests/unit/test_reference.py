@@ -41,6 +41,8 @@ def test_every_public_name_and_setting_is_on_the_page() -> None:
     decorators |= {n for cls in App.__mro__[1:] for n in vars(cls) if n.endswith("binding")}
     for name in decorators - set(vars(Declarations)):
         assert f"\n### @app.{name}\n" in page, name
+    for name in {n for n, member in vars(App).items() if callable(member)} - {"__init__", "__getattr__", "under_host"}:
+        assert f"\n#### App.{name}\n" in page, name
     for name in options():
         assert f"`{PREFIX}{name.upper()}`" in page, name
 
