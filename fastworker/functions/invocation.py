@@ -16,6 +16,7 @@ from fastworker.errors import ClientGoneError, DeadlineExceeded, RequestError
 from fastworker.frames import stood_at
 from fastworker.functions.build import Function
 from fastworker.functions.context import Context, Out, Result
+from fastworker.outcomes import CLIENT_GONE, DEADLINE_SOFT, REJECTED
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem, problem_body
 from fastworker.protocol.body_limit import check_bodies
 from fastworker.protocol.envelope import Metadata
@@ -40,7 +41,8 @@ NO_METADATA: Final = Metadata(msgspec.Raw(b"{}"))
 STRIKES: Final = (DeadlineExceeded, asyncio.CancelledError)
 
 COMPLETE: Final = Streamed(complete=True)
-CUT: Final = Streamed(complete=False)
+CUT_LATE: Final = Streamed(complete=False, outcome=DEADLINE_SOFT)
+CUT_GONE: Final = Streamed(complete=False, outcome=CLIENT_GONE)
 
 
 class Rejected(Exception):  # noqa: N818 - an outcome, not an error of ours
@@ -303,7 +305,9 @@ def unsuccessful(invocation: Invocation, exc: BaseException) -> Answer | Streame
 
 def _unless_begun(invocation: Invocation, answer: Answer) -> Answer | Streamed:
     """Behind the first bytes of a stream no other answer can come: it is cut."""
-    return CUT if invocation.outgoing is not None and invocation.outgoing.begun else answer
+    if invocation.outgoing is not None and invocation.outgoing.begun:
+        return Streamed(complete=False, outcome=answer.outcome)
+    return answer
 
 
 def _client_gone(invocation: Invocation) -> Streamed:
@@ -312,7 +316,7 @@ def _client_gone(invocation: Invocation) -> Streamed:
         forks.leave(None)
     invocation.error = ClientGoneError()
     logs.log.debug("client.gone", function=invocation.function.name, id=invocation.id)
-    return CUT
+    return CUT_GONE
 
 
 def _refused(invocation: Invocation, exc: RequestError) -> Answer:
@@ -322,8 +326,10 @@ def _refused(invocation: Invocation, exc: RequestError) -> Answer:
         body = problem_body(exc.status, exc.detail, function=function.name, invocation_id=invocation.id)
         encoded = function.encoders[function.http_output](problem_response(exc.status, body))
         if function.http_output == "$return":
-            return Answer(200, render_answer({}, invocation.capture.finished(), encoded))
-        return Answer(200, render_answer({function.http_output: encoded}, invocation.capture.finished(), None))
+            whole = render_answer({}, invocation.capture.finished(), encoded)
+        else:
+            whole = render_answer({function.http_output: encoded}, invocation.capture.finished(), None)
+        return Answer(200, whole, outcome=REJECTED)
     logs.write_failed(invocation.capture)
     # A body or parameter that does not fit is the client's mistake where a client is, and is passed on to it.
     is_clients = isinstance(exc, ClientError) or (invocation.outgoing is not None and exc.status < 500)
@@ -366,7 +372,7 @@ def expire(invocation: Invocation, exc: BaseException | None = None) -> Answer |
         invocation_id=invocation.id,
     )
     if begun:
-        return CUT
+        return CUT_LATE
     return _problem(invocation, 504, detail)
 
 

@@ -47,6 +47,11 @@ class LoadedApp:
         for line in self.warnings:
             logs.log.warning("app.warning", detail=line)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the functions, in the order in which they are counted (ipc/counters.py)."""
+        return sorted(self.functions)
+
 
 def load_app(
     target: str | None,

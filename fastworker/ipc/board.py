@@ -24,10 +24,10 @@ of its own; deadlines, counters and waits of both are read as one.
                     | served    requests         |  | length    bytes of this answer                       |
                     | failed    of them, not 2xx |  | closing   1 = must close after the answer            |
                     | waited_ms in the queue     |  | head      1 = HEAD: no body                          |
-                    | buffered  bytes of bodies  |  | invocation id, function name: text, zero-padded      |
-                    |- the loop's ---------------|  +------------------------------------------------------+
-                    | beat      turns; 0 = rests |
-                    | deadline  the earliest     |
+                    | buffered  bytes of bodies  |  | tally     the counter of its end; 0 = not known yet  |
+                    |- the loop's ---------------|  | target    what that is about to become (counters.py) |
+                    | beat      turns; 0 = rests |  | invocation id, function name: text, zero-padded      |
+                    | deadline  the earliest     |  +------------------------------------------------------+
                     | served, failed, waited_ms  |
                     | letting   1 = between two  |
                     +----------------------------+
@@ -42,18 +42,20 @@ import struct
 import threading
 from typing import NamedTuple
 
+from fastworker.ipc.counters import USED, Counters, Counting
+
 HEADER_WORDS = 8
 WORKER_WORDS = 16
-CONNECTION_WORDS = 32
+CONNECTION_WORDS = 40
 
 DRAIN_NS = 0
 PID, BEAT, INLINE, DEADLINE, MAIL, SERVED, FAILED, WAITED_MS, BUFFERED = range(9)
 LOOP_BEAT, LOOP_DEADLINE, LOOP_SERVED, LOOP_FAILED, LOOP_WAITED_MS, LETTING = range(9, 15)
 OWNER, PHASE = 0, 1
-# What begin() writes in one call: sent_ns, hard_ns, before, length, closing, head, id, function.
-_BEGUN = struct.Struct("=6q64s128s")
+# What begin() writes in one call: sent_ns, hard_ns, before, length, closing, head, tally, target, id, function.
+_BEGUN = struct.Struct("=8q64s128s48x")
 _BEGUN_OFFSET = 16
-_BEFORE, _LENGTH, _CLOSING = 4, 5, 6
+_BEFORE, _LENGTH, _CLOSING, _TALLY, _TARGET = 4, 5, 6, 8, 9
 # The length of an answer that is made while it is sent.
 ENDLESS = 1 << 62
 
@@ -100,6 +102,8 @@ class ConnectionRow(NamedTuple):
     head: bool
     invocation_id: str
     function: str
+    tally: int = 0
+    target: int = 0
 
     @property
     def is_stream(self) -> bool:
@@ -118,6 +122,7 @@ class Board:
         words = self._rows + connections * CONNECTION_WORDS
         self._memory = mmap.mmap(-1, words * 8)
         self._words = memoryview(self._memory).cast("q")
+        self.counters = Counters(slots)
 
     # -- the header ----------------------------------------------------------------------------------------
 
@@ -180,7 +185,7 @@ class Board:
     def connection(self, number: int) -> ConnectionRow:
         start = self._row(number)
         owner, phase = self._words[start], self._words[start + 1]
-        sent_ns, hard_ns, before, length, closing, head, invocation_id, function = _BEGUN.unpack_from(
+        sent_ns, hard_ns, before, length, closing, head, tally, target, invocation_id, function = _BEGUN.unpack_from(
             self._memory, start * 8 + _BEGUN_OFFSET
         )
         return ConnectionRow(
@@ -195,6 +200,8 @@ class Board:
             bool(head),
             invocation_id.rstrip(b"\0").decode("latin-1"),
             function.rstrip(b"\0").decode("latin-1"),
+            tally,
+            target,
         )
 
     def owner(self, number: int) -> int | None:
@@ -228,6 +235,8 @@ class Seat:
         self._served = self._mine + SERVED
         self._failed = self._mine + FAILED
         self._waited_ms = self._mine + WAITED_MS
+        self.counting = Counting(board.counters.region(slot, 0))
+        self.counting.words[USED] = 1
         self._words[self._mine + PID] = pid
         self._holding = threading.Lock()
 
@@ -271,6 +280,8 @@ class Seat:
             0,
             closing,
             head,
+            0,
+            0,
             invocation_id,
             function,
         )
@@ -287,12 +298,16 @@ class Seat:
         words[mine + BEAT] += 1
         words[mine + INLINE] = soft_ns
 
-    def answering(self, number: int, before: int, length: int, closing: bool, failed: bool) -> None:
-        """The next system call may put answer bytes on the wire, behind the `before` bytes written until now."""
+    def answering(self, number: int, before: int, length: int, closing: bool, failed: bool, tally: int) -> None:
+        """The next system call may put answer bytes on the wire, behind the `before` bytes written until now.
+
+        `tally` is the counter of this end. Who has sent the last byte counts it, by `release` or `count`.
+        """
         words, row = self._words, number * CONNECTION_WORDS + self._offset
         words[row + _BEFORE] = before
         words[row + _LENGTH] = length
         words[row + _CLOSING] = closing
+        words[row + _TALLY] = tally
         words[row + PHASE] = ANSWERING
         words[self._served] += 1
         if failed:
@@ -306,27 +321,49 @@ class Seat:
         words[row + _CLOSING] = closing
         words[row + PHASE] = ANSWERING
 
-    def count_served(self, failed: bool) -> None:
-        """A stream has ended; `answering` counts the others."""
+    def streamed(self, number: int, failed: bool, tally: int) -> None:
+        """A stream has ended, as which `tally` says."""
+        self._words[number * CONNECTION_WORDS + self._offset + _TALLY] = tally
         self._words[self._served] += 1
         if failed:
             self._words[self._failed] += 1
 
-    def count_wait(self, milliseconds: int) -> None:
-        """So long a request lay in its socket."""
+    def count_wait(self, counters: int, milliseconds: int) -> None:
+        """So long a request lay in its socket. `counters` are those of its function."""
         self._words[self._waited_ms] += milliseconds
+        self.counting.wait(counters, milliseconds)
+
+    def gone(self, number: int, tally: int) -> int:
+        """The client does not read an answer that was OK: returns what it is counted as instead."""
+        tally = self.counting.gone(tally)
+        self._words[number * CONNECTION_WORDS + self._offset + _TALLY] = tally
+        return tally
+
+    def count(self, number: int, tally: int) -> None:
+        """An answer is out, and the connection stays with this worker, which has read more of it."""
+        row = number * CONNECTION_WORDS + self._offset
+        self._count(row, tally)
+        self._words[row + _TALLY] = 0
+
+    def _count(self, row: int, tally: int) -> None:
+        counts = self.counting.words
+        target = counts[tally] + 1
+        self._words[row + _TARGET] = target
+        counts[tally] = target
 
     def hold(self, by: int) -> None:
         """So many bytes of request bodies more, or fewer, are held by this worker; told by either thread."""
         with self._holding:
             self._words[self._mine + BUFFERED] += by
 
-    def release(self, number: int) -> None:
-        """Done with the connection; comes before it is armed again, never after.
+    def release(self, number: int, tally: int = 0) -> None:
+        """Done with the connection; comes before it is armed again, never after. Counts how its request has ended.
 
         A row that has another owner by now stays: should a connection ever be armed twice, no owner is forgotten.
         """
         row = number * CONNECTION_WORDS + self._offset
+        if tally:
+            self._count(row, tally)
         if self._words[row] == self._owner:
             self._words[row] = 0
         self.disarm(number)
@@ -343,6 +380,7 @@ class Seat:
         """In a copy of the worker that user code forked: nothing that this process does reaches the board any more."""
         self._memory = mmap.mmap(-1, len(self._memory))
         self._words = memoryview(self._memory).cast("q")
+        self.counting.leave()
 
 
 class LoopSeat(Seat):
@@ -360,6 +398,7 @@ class LoopSeat(Seat):
         self._failed = self._mine + LOOP_FAILED
         self._waited_ms = self._mine + LOOP_WAITED_MS
         self._letting = self._mine + LETTING
+        self.counting = Counting(board.counters.region(slot, 1))
         self._turns = 0
         self._kept: dict[int, int] = {}
         self._lock = threading.Lock()
@@ -368,6 +407,7 @@ class LoopSeat(Seat):
         """The loop turns. Never the same number twice, though 0 stands between two of them while it rests."""
         self._turns += 1
         self._words[self._beat] = self._turns
+        self.counting.words[USED] = 1
 
     def arm(self, number: int, until_ns: int) -> None:
         """Past the earliest of all that are armed the supervisor kills this worker."""
@@ -383,6 +423,12 @@ class LoopSeat(Seat):
     def letting(self, is_between: bool) -> None:
         """Around `release` and the arming behind it."""
         self._words[self._letting] = is_between
+
+    def _count(self, row: int, tally: int) -> None:
+        counts = self.counting.words
+        target = counts[tally] + 1
+        self._words[row + _TARGET] = -target  # the loop's, see Counters.finish
+        counts[tally] = target
 
     def rest(self) -> None:
         """Nothing is unfinished: the loop sleeps until something comes."""

@@ -100,9 +100,13 @@ class Exited(Message):
 
 
 class WorkerReady(Message):
-    """Start hooks have run; the worker is about to wait on the shared epoll."""
+    """Start hooks have run; the worker is about to wait on the shared epoll.
+
+    `functions` are the names, in the order of their counters, if it has imported the app by itself.
+    """
 
     pid: int
+    functions: list[str] = []
 
 
 class WorkerFailed(Message):

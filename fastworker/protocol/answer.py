@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from fastworker.outcomes import OK, outcome_of_problem
+
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 # Of a 503: about as long as a host takes to start the next process.
@@ -19,12 +21,13 @@ STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phra
 
 
 class Answer(NamedTuple):
-    """A whole response to the host: status, body, and the few headers that ever vary."""
+    """A whole response to the host: status, body, and the few headers that ever vary; and as what it is counted."""
 
     status: int
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    outcome: int = OK
 
 
 def problem(
@@ -34,10 +37,14 @@ def problem(
     function: str | None = None,
     invocation_id: str | None = None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
+    outcome: int | None = None,
 ) -> Answer:
-    """An RFC 9457 problem with `type`, `title`, `status`, `detail`, `function` and `invocationId`."""
+    """An RFC 9457 problem with `type`, `title`, `status`, `detail`, `function` and `invocationId`.
+
+    Counted as its status says (outcomes.py), or as `outcome`.
+    """
     body = orjson.dumps(problem_body(status, detail, function=function, invocation_id=invocation_id))
-    return Answer(status, body, PROBLEM, headers)
+    return Answer(status, body, PROBLEM, headers, outcome_of_problem(status) if outcome is None else outcome)
 
 
 def problem_body(status: int, detail: str, *, function: str | None, invocation_id: str | None) -> dict[str, Any]:
@@ -56,6 +63,7 @@ class Streamed(NamedTuple):
     """An answer that was written while it was made. Not `complete`: cut, so that the client sees the truncation."""
 
     complete: bool
+    outcome: int = OK
 
 
 def render(answer: Answer, *, keep_alive: bool = True, head_only: bool = False) -> bytes:
@@ -63,7 +71,7 @@ def render(answer: Answer, *, keep_alive: bool = True, head_only: bool = False) 
 
     `keep_alive=False` adds `Connection: close`; `head_only` leaves the body out and its length in (HEAD).
     """
-    status, body, content_type, headers = answer
+    status, body, content_type, headers, _ = answer
     if not content_type:  # plain HTTP without a body
         head = render_head(status, content_type, headers, length=len(body), keep_alive=keep_alive)
         return head if head_only else head + body

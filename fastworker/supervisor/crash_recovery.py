@@ -14,19 +14,24 @@ from fastworker.ipc import linux
 from fastworker.ipc.board import Board, Phase
 from fastworker.ipc.connections import Audit, Connections
 from fastworker.logs import log
+from fastworker.outcomes import CRASHED
 from fastworker.protocol.answer import render
 from fastworker.supervisor import crash_rules
 from fastworker.supervisor.acceptor import Acceptor
+from fastworker.supervisor.totals import Totals
 
 
 class Rescue:
     """Looks after what dead workers had taken."""
 
-    def __init__(self, shared: select.epoll, board: Board, connections: Connections, acceptor: Acceptor) -> None:
+    def __init__(
+        self, shared: select.epoll, board: Board, connections: Connections, acceptor: Acceptor, totals: Totals
+    ) -> None:
         self._shared = shared
         self._board = board
         self._connections = connections
         self._acceptor = acceptor
+        self._totals = totals
         self._audits: list[Audit] = []
         self._wanted = False  # an audit that could not begin yet
         # Requests that have gone to another worker: number -> the connection, and its byte counts then.
@@ -45,6 +50,7 @@ class Rescue:
         try:
             unread, info = linux.unread_bytes(number), linux.tcp_info(connection)
         except OSError:  # no memory: what cannot be known cannot be answered
+            self._totals.settle(row.owner or 0, row, CRASHED if row.phase >= Phase.RUNNING else None)
             self._board.release(number)
             self._acceptor.close(number, linger=False)
             return
@@ -53,6 +59,7 @@ class Rescue:
         found = crash_rules.Found(unread, not unread and _ended(connection), info.written, again)
         fate = crash_rules.decide(row, found, death, now_ns=time.monotonic_ns())
         keep = fate.keep
+        self._totals.settle(row.owner or 0, row, fate.outcome)
         if row.phase is Phase.TAKEN and keep and fate.answer is None:
             self._handed_on[number] = request
         if fate.answer is not None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastworker.ipc.board import ConnectionRow, Phase
+from fastworker.outcomes import CRASHED, DEADLINE_HARD
 from fastworker.protocol.answer import Answer, problem
 
 # So many invocations are named in one log line.
@@ -24,17 +25,26 @@ class Found(NamedTuple):
 
 
 class Death(NamedTuple):
-    """How the worker ended. `status` is 503 for one that was ended because the server stops."""
+    """How the worker ended. `status` is 503 for one that was ended because the server stops.
+
+    `cause` is a word for the metrics (docs/metrics.md).
+    """
 
     detail: str
     status: int = 500
+    cause: str = "crashed"
 
 
 class Fate(NamedTuple):
-    """Send `answer` (if any), then keep the connection for the next request, or close it."""
+    """Send `answer` (if any), then keep the connection for the next request, or close it.
+
+    `outcome` is what an invocation is counted as that has ended so; None if the worker has said that itself, or if
+    there is none.
+    """
 
     answer: Answer | None
     keep: bool
+    outcome: int | None = None
 
 
 def decide(row: ConnectionRow, found: Found, death: Death, *, now_ns: int) -> Fate:
@@ -48,24 +58,35 @@ def decide(row: ConnectionRow, found: Found, death: Death, *, now_ns: int) -> Fa
     match row.phase:
         case Phase.TAKEN if found.unread and found.again:
             return Fate(
-                problem(death.status, f"two workers died as they took this request; {death.detail}"), keep=False
+                problem(death.status, f"two workers died as they took this request; {death.detail}"),
+                keep=False,
+                outcome=CRASHED,
             )
         case Phase.TAKEN if found.unread:
             return Fate(None, keep=True)
         case Phase.TAKEN if found.ended:
             return Fate(None, keep=False)
         case Phase.TAKEN | Phase.READING:
-            return Fate(problem(death.status, death.detail), keep=False)
+            return Fate(problem(death.status, death.detail), keep=False, outcome=CRASHED)
         case Phase.ANSWERING if found.written - row.before == row.length:
             return Fate(None, keep=not row.closing)  # the answer had gone out whole
         case Phase.ANSWERING if found.written != row.before:
-            return Fate(None, keep=False)  # cut, so that the client sees the truncation
-    return Fate(_for_invocation(row, death, now_ns), keep=not row.closing)
+            # Cut, so that the client sees the truncation. A stream's end may have been out: then `tally` tells.
+            return Fate(None, keep=False, outcome=None if row.is_stream and row.tally else _outcome(row, now_ns))
+    return Fate(_for_invocation(row, death, now_ns), keep=not row.closing, outcome=_outcome(row, now_ns))
+
+
+def _outcome(row: ConnectionRow, now_ns: int) -> int:
+    return DEADLINE_HARD if _is_late(row, now_ns) else CRASHED
+
+
+def _is_late(row: ConnectionRow, now_ns: int) -> bool:
+    return 0 < row.hard_ns <= now_ns
 
 
 def _for_invocation(row: ConnectionRow, death: Death, now_ns: int) -> Answer:
     status, detail = death.status, death.detail
-    if row.hard_ns and row.hard_ns <= now_ns:
+    if _is_late(row, now_ns):
         status = 504
         limit_s = (row.hard_ns - row.sent_ns) / 1e9
         detail = f"ran too long: still running past deadline and grace, {limit_s:g} s, so its worker was killed"

@@ -51,6 +51,8 @@ from fastworker.supervisor.crash_recovery import Rescue
 from fastworker.supervisor.host import Host
 from fastworker.supervisor.pool import Pool, WorkerState
 from fastworker.supervisor.starting import Starting
+from fastworker.supervisor.status import Status
+from fastworker.supervisor.totals import Totals
 from fastworker.supervisor.watchdog import SCAN_S, Watchdog
 from fastworker.supervisor.workers import Worker, Workers
 from fastworker.supervisor.zygotes import LAST_S, STOP_S, WardenMain, Zygotes
@@ -103,12 +105,14 @@ class Supervisor:
         self._try_fork_warden()
         self._loop = uvloop.new_event_loop()
         self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
-        self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor)
+        self._totals = Totals(self._board)
+        self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor, self._totals)
         forked = lambda slot: self._step(pool.WorkerForked(slot))  # noqa: E731
         self._workers = Workers(self._loop, self._zygotes, self._on_message, forked, self._worker_gone)
         self._watchdog = Watchdog(
             self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
         )
+        self._status = Status(self._board, self._connections, self._pool, self._workers)
         self._starting = Starting(settings, self._pool, time.monotonic())
         self._outcome: Outcome | None = None
         self._served_before = 0
@@ -158,6 +162,7 @@ class Supervisor:
         match message:
             case AppReady(functions):
                 log.info("app.ready", generation=generation, functions=functions)
+                self._totals.app_ready(generation, functions)
                 self._step(pool.AppReady(generation))
             case AppFailed(exit_code, cause):
                 self._zygotes.stop(generation)
@@ -171,6 +176,7 @@ class Supervisor:
         # First, so that nothing more is asked of it.
         cause = f"the process that imports the app {'' if unborn else 'ended: '}{how}"
         exit_code = 5 if unborn or self._pool.has_imported else 3
+        self._totals.app_gone(generation)
         self._step(pool.ZygoteGone(generation, exit_code, cause, unborn))
         # Its workers are being killed by the kernel.
         for slot, worker in self._workers.items():
@@ -207,16 +213,16 @@ class Supervisor:
             case CloseConnection(number, linger):
                 self._connections.dropped(number, slot)
                 self._acceptor.close(number, linger=linger)
-            case WorkerReady(pid):
-                self._worker_ready(worker, pid)
+            case WorkerReady():
+                self._worker_ready(worker, message)
             case WorkerFailed():
                 worker.failure = message
             case Leaving():
                 log.info("worker.leaves", slot=slot, pid=worker.pid, detail="told so by somebody else (SIGTERM)")
                 self._step(pool.RecycleAsked(slot))
 
-    def _worker_ready(self, worker: Worker, pid: int) -> None:
-        slot = worker.slot
+    def _worker_ready(self, worker: Worker, message: WorkerReady) -> None:
+        slot, pid = worker.slot, message.pid
         ready_before = self._pool.state_of(slot) is WorkerState.READY
         if ready_before or not self._workers.check_ready(worker, pid) or worker.process is None:
             self._workers.mistrust(worker, f"WorkerReady of process {pid}")
@@ -224,6 +230,7 @@ class Supervisor:
         self._watchdog.watch(slot, worker.process)
         if self._settings.max_requests is not None:
             worker.request_limit = int(self._settings.max_requests * random.uniform(0.8, 1.2)) or 1
+        self._totals.worker_ready(slot, worker.generation, message.functions)
         log.debug("worker.ready", slot=slot, pid=pid)
         self._step(pool.WorkerReady(slot))
         self._starting.ready(time.monotonic())
@@ -257,6 +264,7 @@ class Supervisor:
         self._connections.forget_holder(slot)
         for number in taken:
             self._rescue.settle(number, death)
+        self._totals.worker_gone(slot)
         if not expected:
             self._rescue.begin_audit(self._workers.slots())
 
@@ -330,7 +338,7 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._step(pool.ReloadAsked())
         elif number == signal.SIGUSR1:
-            self._print_board()
+            self._status.print()
         elif not self._board.drain_ns:
             log.info("drain.begins", signal=signal.Signals(number).name, limit_s=self._settings.drain)
             self._board.drain_ns = time.monotonic_ns()
@@ -412,21 +420,6 @@ class Supervisor:
             self._zygotes.start(generation)
         except OSError as error:
             self._zygote_gone(generation, f"cannot be started: {os.strerror(error.errno or 0)}", unborn=True)
-
-    def _print_board(self) -> None:
-        log.info("board", row=f"{len(self._connections)} connections, generation {self._pool.generation}")
-        for slot, worker in sorted(self._workers.items()):
-            row, state = self._board.worker(slot), self._pool.state_of(slot)
-            log.info(
-                "board",
-                row=f"worker {slot}: pid {worker.pid}, {state.value if state else 'gone'}, {row.served} served, "
-                f"{row.failed} failed, {row.waited_ms} ms waited in the queue",
-            )
-            for number in self._rescue.taken_by(slot):
-                taken = self._board.connection(number)
-                what = f"{taken.phase.name.lower()} {taken.function} {taken.invocation_id}"
-                age_s = (time.monotonic_ns() - taken.sent_ns) / 1e9
-                log.info("board", row=f"  connection {number}: {what} for {age_s:.3f} s")
 
     def _wind_up(self, now_ns: int) -> None:
         """No worker is left. Zygotes may end in order; then the warden ends whatever is still there."""

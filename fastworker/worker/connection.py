@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING
 from fastworker.errors import NOT_OURS, ClientGoneError, RequestError
 from fastworker.ipc import linux
 from fastworker.ipc.board import LoopSeat, Seat
+from fastworker.ipc.counters import BLOCK, NO_FUNCTION, is_ok
+from fastworker.outcomes import NONE
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem, render, render_head
 from fastworker.protocol.http1 import BodyPieces, HTTP1Connection, Rejection, Request
 from fastworker.streaming.request_body import ArrivingBody
@@ -56,7 +58,10 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Conversation:
     """A connection as one worker sees it, from the first event to the last."""
 
-    __slots__ = ("closing", "head", "http", "linger", "more", "number", "queue", "rest", "socket", "timer", "written")
+    __slots__ = (
+        *("began_ns", "closing", "counters", "head", "http", "linger", "more", "number", "queue", "rest", "socket"),
+        *("tally", "timer", "written"),
+    )
 
     def __init__(self, number: int, connection: socket.socket, http: HTTP1Connection) -> None:
         self.number = number
@@ -70,6 +75,9 @@ class Conversation:
         self.rest = NOTHING  # of an answer that a slow reader has not taken yet
         self.more = NOTHING  # behind `rest`: a large body, which is not copied behind its head
         self.timer: asyncio.TimerHandle | None = None  # on the loop
+        self.began_ns = 0  # when this worker turned to that request
+        self.counters = NO_FUNCTION  # where its end is counted (board.py)
+        self.tally = 0  # as what; 0: it has none yet, or is counted already
 
     @property
     def ends_here(self) -> bool:
@@ -146,11 +154,19 @@ class Exchange:
             if not self._serve(conversation, conversation.queue.popleft()):
                 return False
             if conversation.queue:
+                self._count(conversation)
                 self._between_requests()
         if conversation.http.mid_request and not conversation.closing:
+            self._count(conversation)
             return True
         self._let_go(conversation)
         return False
+
+    def _count(self, conversation: Conversation) -> None:
+        """Counts how a request has ended, before another one of the same connection; else its release does."""
+        if conversation.tally:
+            self._seat.count(conversation.number, conversation.tally)
+            conversation.tally = 0
 
     def _serve(self, conversation: Conversation, request: Request | Rejection) -> bool:
         """True when the answer is out; False when somebody goes on once it is."""
@@ -158,12 +174,15 @@ class Exchange:
         if isinstance(request, Rejection):
             conversation.closing = conversation.linger = True
             conversation.head = False
-            now_ns = time.monotonic_ns()
+            conversation.began_ns = now_ns = time.monotonic_ns()
+            conversation.counters = NO_FUNCTION
             self._seat.begin(conversation.number, now_ns, now_ns + REFUSING_NS, True, False, b"", b"")
             headers = RETRY_AFTER if request.status == 503 else ()
             self._service.tell_rejected(request)
             return self._send(conversation, problem(request.status, request.detail, headers=headers))
-        call = self._service.call(request, time.monotonic_ns(), waited_ms)
+        conversation.began_ns = now_ns = time.monotonic_ns()
+        call = self._service.call(request, now_ns, waited_ms)
+        conversation.counters = call.counters
         conversation.closing = not request.keep_alive
         conversation.head = request.method == b"HEAD"
         self._seat.begin(
@@ -176,7 +195,8 @@ class Exchange:
             call.name,
         )
         if waited_ms:
-            self._seat.count_wait(waited_ms)
+            self._seat.count_wait(call.counters, waited_ms)
+            conversation.counters += BLOCK
         answer = self._answer(conversation, call)
         return answer is not None and self._end(conversation, answer)
 
@@ -184,12 +204,29 @@ class Exchange:
         """Sends an answer, or counts the one that was sent while it was made; as `_serve` tells."""
         if isinstance(answer, Answer):
             return self._send(conversation, answer)
-        self._seat.count_served(not answer.complete)
+        self._seat.streamed(conversation.number, not answer.complete, self._tally(conversation, answer.outcome))
         if not answer.complete:
             conversation.closing = True
         elif conversation.http.in_pieces:  # what is unread must not reset the connection before all is received
             conversation.closing = conversation.linger = True
         return True
+
+    def _tally(self, conversation: Conversation, outcome: int) -> int:
+        """As what a request that has ended is to be counted, once its answer is out."""
+        took_ns = time.monotonic_ns() - conversation.began_ns
+        if not outcome:
+            tally = self._seat.counting.tally(conversation.counters, took_ns)
+        else:
+            tally = self._seat.counting.otherwise(conversation.counters, outcome, took_ns) if outcome != NONE else 0
+        conversation.tally = tally
+        return tally
+
+    def _client_gone(self, conversation: Conversation) -> None:
+        """Whatever the answer was, nobody has it."""
+        conversation.closing = True
+        conversation.rest = conversation.more = NOTHING
+        if conversation.tally and is_ok(conversation.tally):
+            conversation.tally = self._seat.gone(conversation.number, conversation.tally)
 
     # -- plain HTTP ----------------------------------------------------------------------------------------------
 
@@ -256,7 +293,7 @@ class Exchange:
         if conversation.http.in_pieces:  # nobody reads on where the handler has stopped
             conversation.closing = conversation.linger = True
         if len(answer.body) > COPIED and not conversation.head:
-            status, body, content_type, headers = answer
+            status, body, content_type, headers, _ = answer
             head = render_head(status, content_type, headers, length=len(body), keep_alive=not conversation.closing)
             conversation.rest, conversation.more = memoryview(head), memoryview(body)
             length = len(head) + len(body)
@@ -264,7 +301,12 @@ class Exchange:
             data = render(answer, keep_alive=not conversation.closing, head_only=conversation.head)
             conversation.rest, length = memoryview(data), len(data)
         self._seat.answering(
-            conversation.number, conversation.written, length, conversation.ends_here, answer.status >= 300
+            conversation.number,
+            conversation.written,
+            length,
+            conversation.ends_here,
+            answer.status >= 300,
+            self._tally(conversation, answer.outcome),
         )
         return self._write(conversation) or self._write_on(conversation)
 
@@ -277,8 +319,7 @@ class Exchange:
         except OSError as error:  # reset, and with it whoever wanted the answer
             if error.errno in NOT_OURS:
                 raise
-            conversation.closing = True
-            conversation.rest = conversation.more = NOTHING
+            self._client_gone(conversation)
             return True
         if conversation.rest:
             return False
@@ -330,7 +371,7 @@ class InPlace(Exchange):
         """A whole request for a `def` function, which has been read on the loop."""
         self._seat.arm(conversation.number, call.deadline.hard_ns)
         self.loop_seat.disarm(conversation.number)
-        now_ns = time.monotonic_ns()
+        conversation.began_ns = now_ns = time.monotonic_ns()
         answer: Answer | Streamed
         if now_ns >= call.deadline.soft_ns:
             answer = never_started(call, (now_ns - call.deadline.sent_ns) / 1e9)

@@ -19,7 +19,7 @@ from fastworker.entries import shown
 from fastworker.functions.build import Function
 from fastworker.functions.choice import READINESS, Choice
 from fastworker.functions.invocation import (
-    CUT,
+    CUT_LATE,
     Invocation,
     Rejected,
     begin,
@@ -31,7 +31,9 @@ from fastworker.functions.invocation import (
 from fastworker.functions.loaded_app import LoadedApp, host_timeout_s
 from fastworker.functions.mixed_auth import may_not_redirect
 from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.counters import NO_FUNCTION, base_of
 from fastworker.logs import Capture, write_refusal
+from fastworker.outcomes import NONE, REJECTED
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem
 from fastworker.protocol.body_limit import envelope_limit
 from fastworker.protocol.http1 import BodyPieces, Headers, Rejection, Request
@@ -42,7 +44,7 @@ from fastworker.streaming.stream_writer import Outgoing
 from fastworker.worker.interrupt import MainThread
 from fastworker.worker.surroundings import Surroundings
 
-ALIVE = Answer(200, b'{"status":"ready"}')
+ALIVE = Answer(200, b'{"status":"ready"}', outcome=NONE)
 # Somebody at a breakpoint has all the time in the world.
 NO_LIMIT_S = 7 * 24 * 3600.0
 ALLOW_POST = ((b"Allow", b"POST"),)
@@ -50,13 +52,14 @@ ALLOW_POST = ((b"Allow", b"POST"),)
 LONGEST_PATH = 100
 
 
-# A function with its name, and nanoseconds to its soft deadline and from there to the hard one.
-Target = tuple[Function | None, bytes, int, int]
+# A function with its name, nanoseconds to its soft deadline and from there to the hard one, and where its counters are.
+Target = tuple[Function | None, bytes, int, int, int]
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
     """A request with its function and its deadline. `waited_ms`: how long it lay in its socket.
 
+    `counters` is where those of its function begin (ipc/counters.py).
     `params` are the route's where plain HTTP comes, and None where an envelope does.
     """
 
@@ -65,6 +68,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     deadline: Deadline
     waited_ms: int
     name: bytes  # of the function, or what was asked for instead of one
+    counters: int
     params: dict[str, str | None] | None = None
 
     @property
@@ -94,11 +98,18 @@ class Service:
         self._board = board
         self._seat = seat
         # For what is no function: nothing runs, but an answer may have to be given by the supervisor.
-        self._no_route: Target = (None, b"", int(settings.limits.server_s * 1e9), int(settings.grace * 1e9))
+        self._no_route: Target = (
+            None,
+            b"",
+            int(settings.limits.server_s * 1e9),
+            int(settings.grace * 1e9),
+            NO_FUNCTION,
+        )
         self._main_thread = MainThread()
         self._surroundings: Surroundings | None = None
         self._envelope_limit = envelope_limit(settings.max_body)
         targets: dict[str, Target] = {}
+        ordered = app.names
         host_s = host_timeout_s(app.host, settings.limits)
         refuses = app.host.forwards_by_name and settings.on_mixed_auth == "refuse"
         fixed = may_not_redirect(app.routes) if refuses else frozenset()
@@ -109,7 +120,8 @@ class Service:
             grace_s = grace_within_s(seconds, host_timeout_s=host_s, grace_s=settings.grace)
             name = function.name
             named = replace(function, limit_name=limit.name, may_redirect=name not in fixed)
-            targets[name] = (named, name.encode(), int(seconds * 1e9), int(grace_s * 1e9))
+            counters = base_of(ordered.index(name))
+            targets[name] = (named, name.encode(), int(seconds * 1e9), int(grace_s * 1e9), counters)
         self._choice = Choice(app.host, app.routes, targets, self._no_route, settings)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
@@ -131,9 +143,9 @@ class Service:
     def call(self, request: Request, now_ns: int, waited_ms: int) -> Call:
         """What the request asks for. The clock of its deadline started when the host sent it."""
         target, params = self._choice.of(request)
-        function, name, limit_ns, grace_ns = target
+        function, name, limit_ns, grace_ns, counters = target
         deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, grace_ns)
-        return Call(request, function, deadline, waited_ms, name or request.target[1:], params)
+        return Call(request, function, deadline, waited_ms, name or request.target[1:], counters, params)
 
     def _streams_requests(self, app: LoadedApp) -> bool:
         return app.host.http_mode == "proxy" and any(f.streams_request for f in app.functions.values())
@@ -249,7 +261,7 @@ def never_started(call: Call, waited_s: float) -> Answer:
     waited = f"the request waited {waited_s:g} s for a free worker"
     detail = f"never started: {waited}, and the deadline is {call.limit_s:g} s"
     write_refusal(504, f"{detail} ({function.limit_name})", function=function.name, invocation_id=call.id)
-    return problem(504, detail, function=function.name, invocation_id=call.id)
+    return problem(504, detail, function=function.name, invocation_id=call.id, outcome=REJECTED)
 
 
 def _begin(call: Call, plain: Plain | None) -> Invocation:
@@ -294,7 +306,7 @@ def _late(call: Call, plain: Plain | None) -> Answer | Streamed:
     where = f"{function.limit_name}; its request was being decoded, or its answer made"
     write_refusal(504, f"{detail} ({where})", function=function.name, invocation_id=call.id)
     if plain is not None and plain.outgoing.begun:
-        return CUT
+        return CUT_LATE
     return problem(504, detail, function=function.name, invocation_id=call.id)
 
 

@@ -101,7 +101,7 @@ def main(
             loaded.tell()
         linux.keep_streams_taken()
         worker = Worker(slot, control, inherited, settings, loaded)
-        worker.start()
+        worker.start(names=loaded.names if app is None else [])
     except FastworkerError as error:
         control.send(WorkerFailed(error.exit_code, cause_of(error)))
         return error.exit_code
@@ -162,8 +162,8 @@ class Worker:
 
     # -- start and end -------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Runs the start hooks and reports for work.
+    def start(self, names: list[str]) -> None:
+        """Runs the start hooks and reports for work. `names` of functions are those that only this process knows.
 
         Raises:
             HookError: one of them failed.
@@ -184,7 +184,7 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)  # whatever the import or a hook has blocked
         self._thread.note_hooks()
         self._service.settle_in()
-        self._control.send(WorkerReady(os.getpid()))
+        self._control.send(WorkerReady(os.getpid(), names))
 
     def _check_limit(self) -> None:
         board = self._seat.board
@@ -336,7 +336,8 @@ class Worker:
         """Its row goes first: once armed, the connection may be another worker's at any moment."""
         if conversation.http.held:
             conversation.http.release()
-        self._seat.release(conversation.number)
+        tally, conversation.tally = conversation.tally, 0
+        self._seat.release(conversation.number, tally)
         if conversation.closing:
             self._close(conversation)
         else:
@@ -426,8 +427,9 @@ class Worker:
         self._exchange.away.discard(conversation)
         if conversation.http.held:
             conversation.http.release()
+        tally, conversation.tally = conversation.tally, 0
         self._loop_seat.letting(True)
-        self._loop_seat.release(conversation.number)
+        self._loop_seat.release(conversation.number, tally)
         if conversation.closing:
             self._close(conversation)
         else:

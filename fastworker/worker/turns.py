@@ -141,11 +141,15 @@ class Turns(Exchange):
         task = self._service.start(call, self._plain(conversation, call), self._loop)
         if isinstance(task, Answer):
             return task
+        if len(self._service.in_flight) == 1:
+            self._loop_seat.counting.busy(True, time.monotonic_ns())
         task.add_done_callback(lambda task: self._guarded(conversation, self._on_answer, task))
         return None
 
     def _on_answer(self, conversation: Conversation, task: "asyncio.Task[Answer | Streamed]") -> None:
         answer = self._service.outcome(task)
+        if not self._service.in_flight:
+            self._loop_seat.counting.busy(False, time.monotonic_ns())
         self._on_end()
         self._go_on(conversation, answer)
 
@@ -204,7 +208,7 @@ class Turns(Exchange):
             self._on_written(conversation)
 
     def _on_unread(self, conversation: Conversation) -> None:
-        conversation.closing = True
+        self._client_gone(conversation)  # it is there, but reads no more
         self._on_written(conversation)
 
     def _on_written(self, conversation: Conversation) -> None:
@@ -244,6 +248,7 @@ class Turns(Exchange):
         self._end_wait(conversation)
         if linux.tcp_info(conversation.socket).written == conversation.written:  # nothing of an answer is out
             answer = problem(500, "the worker failed while it served this request; its log tells why")
+            self._tally(conversation, answer.outcome)
             with contextlib.suppress(OSError):  # full, or reset: nobody is reading there
                 conversation.socket.send(render(answer, keep_alive=False, head_only=conversation.head))
         self._finish(conversation)

@@ -83,7 +83,7 @@ def main(
         # Whatever the import has blocked: without these no deadline, no picture, and no news of a worker's end.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)
     exits.flush_before_forks()
-    control.send(AppReady(sorted(app.functions) if app else []))
+    control.send(AppReady(app.names if app else []))
     # Objects that live for ever leave the collector's sight: no worker copies their pages just to look at them.
     gc.collect()
     gc.freeze()

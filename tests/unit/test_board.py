@@ -6,9 +6,11 @@ import pytest
 
 from fastworker.ipc import board
 from fastworker.ipc.board import Board, ConnectionRow, LoopSeat, Phase, Seat, WorkerRow
+from fastworker.ipc.counters import base_of
 
 FIRST, SLOTS, CONNECTIONS = 10_000, 3, 5
 NUMBERS = range(FIRST, FIRST + CONNECTIONS)
+TALLY = base_of(0) + 20
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def begin(seat: Seat, number: int, hard_ns: int = 900, **changes) -> None:
 
 
 def answer(seat: Seat, number: int, before: int, length: int, **changes) -> None:
-    seat.answering(number, before, length, **({"closing": False, "failed": False} | changes))
+    seat.answering(number, before, length, **({"closing": False, "failed": False, "tally": TALLY} | changes))
 
 
 def worker_facts(board: Board) -> list[WorkerRow]:
@@ -65,7 +67,7 @@ def test_a_request_is_on_the_board_from_its_event_to_its_answer(shared):
     assert shared.connection(number) == expected
     assert shared.worker(2).deadline_ns == 900
     answer(seat, number, 77, 88, closing=False)
-    expected = expected._replace(phase=Phase.ANSWERING, before=77, length=88, closing=False)
+    expected = expected._replace(phase=Phase.ANSWERING, before=77, length=88, closing=False, tally=TALLY)
     assert shared.connection(number) == expected
     seat.release(number)
     assert shared.owner(number) is None
@@ -86,8 +88,9 @@ def test_a_stream_has_no_length_on_the_board(shared):
     assert not row._replace(phase=Phase.RUNNING).is_stream
     assert shared.worker(1).deadline_ns == 900
     assert (shared.worker(1).served, shared.worker(1).failed) == (0, 0)
-    seat.count_served(False)
-    seat.count_served(True)
+    seat.streamed(number, False, TALLY)
+    assert shared.connection(number).tally == TALLY
+    seat.streamed(number, True, TALLY)
     assert (shared.worker(1).served, shared.worker(1).failed) == (2, 1)
     seat.release(number)
     assert (shared.owner(number), shared.worker(1).deadline_ns) == (None, 0)
@@ -162,8 +165,8 @@ def test_what_both_threads_count_is_read_as_one(shared):
     for one, number in ((seat, FIRST), (loop_seat, FIRST + 1)):
         one.take(number, 1)
         answer(one, number, 0, 1, failed=True)
-        one.count_served(False)
-        one.count_wait(7)
+        one.streamed(number, False, TALLY)
+        one.count_wait(base_of(0), 7)
     row = shared.worker(1)
     assert (row.served, row.failed, row.waited_ms) == (4, 2, 14)
 
@@ -220,8 +223,8 @@ def test_the_workers_own_counters(shared):
     answer(seat, FIRST, 0, 1, failed=False)
     answer(seat, FIRST, 0, 1, failed=True)
     seat.release(FIRST)
-    seat.count_wait(7)
-    seat.count_wait(8)
+    seat.count_wait(base_of(0), 7)
+    seat.count_wait(base_of(0), 8)
     expected = WorkerRow(
         pid=4711, beat=3, inline_ns=1, deadline_ns=0, mail=0, served=2, failed=1, waited_ms=15, buffered=0
     )

@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from fastworker.ipc.board import ENDLESS, ConnectionRow, Phase
+from fastworker.outcomes import CRASHED, DEADLINE_HARD
 from fastworker.supervisor.crash_rules import Death, Fate, Found, decide
 
 SENT_NS, HARD_NS = 1_000_000_000, 7_000_000_000
@@ -52,6 +53,9 @@ def test_each_phase_has_its_fate(phase, found, closing, answered, keep):
     """Given on, answered, or cut: never run twice, never answered twice, never continued in the middle."""
     fate = fate_of(row(phase, closing=closing), found)
     assert (fate.answer is not None, fate.keep) == (answered, keep)
+    is_whole = phase is Phase.ANSWERING and found.written == BEFORE + LENGTH
+    is_unseen = phase is Phase.TAKEN and not answered
+    assert fate.outcome == (None if is_whole or is_unseen else CRASHED)
     if fate.answer is not None:
         assert fate.answer.status == 500
         detail = orjson.loads(fate.answer.body)["detail"]
@@ -64,7 +68,10 @@ def test_each_phase_has_its_fate(phase, found, closing, answered, keep):
 def test_a_stream_of_which_bytes_are_out_is_cut(closing, written):
     """However much it was: nobody but the dead worker knew whether it was all. The truncation must be seen."""
     streaming = row(Phase.ANSWERING, length=ENDLESS, closing=closing)
-    assert fate_of(streaming, Found(unread=0, ended=False, written=BEFORE + written)) == Fate(None, keep=False)
+    found = Found(unread=0, ended=False, written=BEFORE + written)
+    assert fate_of(streaming, found) == Fate(None, keep=False, outcome=CRASHED)
+    assert fate_of(streaming, found, now_ns=HARD_NS).outcome == DEADLINE_HARD
+    assert fate_of(streaming._replace(tally=7), found) == Fate(None, keep=False)  # it had ended, and said how
 
 
 @pytest.mark.parametrize(("now_ns", "status"), [(SENT_NS, 500), (HARD_NS, 504)])

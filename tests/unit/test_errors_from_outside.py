@@ -27,6 +27,7 @@ from fastworker.supervisor import workers, zygotes
 from fastworker.supervisor.acceptor import OF_ONE_CLIENT, Acceptor
 from fastworker.supervisor.crash_recovery import Rescue
 from fastworker.supervisor.crash_rules import Death
+from fastworker.supervisor.totals import Totals
 from fastworker.supervisor.workers import Worker, Workers
 from fastworker.supervisor.zygotes import Zygotes
 
@@ -95,7 +96,7 @@ class Half:
         self.told: list[tuple[int, control.AnyMessage]] = []
         self.pictures = StackDumps()
         self.acceptor = self.acceptor_of(self.listener)
-        self.rescue = Rescue(self.shared, self.board, self.connections, self.acceptor)
+        self.rescue = Rescue(self.shared, self.board, self.connections, self.acceptor, Totals(self.board))
 
     def acceptor_of(self, listener: Any) -> Acceptor:
         tell = lambda slot, message: self.told.append((slot, message))  # noqa: E731

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "fastworker"
 DEPENDENCIES = {"httptools", "msgspec", "orjson", "uvloop"}
 SYSTEM = {"os", "socket", "signal", "asyncio", "time", "select", "threading", "subprocess", "mmap", "uvloop", "fcntl"}
 
-# What each room may import of the others; beside the files at the top that every role may: errors, deadline, frames.
-FOR_ALL = {"errors", "deadline", "frames"}
+# What each room may import of the others, beside the files at the top that every role may.
+FOR_ALL = {"errors", "deadline", "frames", "outcomes"}
 LOGGING = {"logs", "log_records", "entries", "output"}
 ROOMS = {
     "protocol": set(),

@@ -7,6 +7,7 @@ import pytest
 
 from fastworker.ipc import board as board_module
 from fastworker.ipc.board import Board, Seat, WorkerRow
+from fastworker.ipc.counters import base_of
 from fastworker.ipc.processes import Process
 from fastworker.supervisor.watchdog import MISSED_BEAT_S, SCAN_S, STALLED_S, Watchdog
 
@@ -16,6 +17,7 @@ FAR = 1 << 60  # no deadline strikes here
 # What a worker does between two of its steps, and so how long that may take.
 WORK, USER = "a moment of its own work", "user code"
 Life = Iterator[str]
+TALLY = base_of(0)
 
 
 def begin(seat: Seat) -> None:
@@ -23,7 +25,7 @@ def begin(seat: Seat) -> None:
 
 
 def answer(seat: Seat) -> Life:
-    seat.answering(NUMBER, 0, 100, False, False)
+    seat.answering(NUMBER, 0, 100, False, False, TALLY)
     yield WORK  # send(2), on a busy machine
     seat.release(NUMBER)
     yield WORK
@@ -52,7 +54,7 @@ def pipelined(seat: Seat) -> Life:
         yield USER
         seat.inline(0)
         yield WORK
-        seat.answering(NUMBER, 0, 100, False, False)
+        seat.answering(NUMBER, 0, 100, False, False, TALLY)
         yield WORK
     seat.release(NUMBER)
 
@@ -75,7 +77,7 @@ def stream_of_a_def(seat: Seat) -> Life:
     yield USER
     seat.inline(0)
     yield WORK
-    seat.count_served(False)
+    seat.streamed(NUMBER, False, TALLY)
     yield WORK
     seat.release(NUMBER)
     yield WORK
@@ -89,7 +91,7 @@ def stream_of_a_coroutine(seat: Seat) -> Life:
     yield USER
     seat.streaming(NUMBER, 0, False)
     yield USER
-    seat.count_served(False)
+    seat.streamed(NUMBER, False, TALLY)
     yield WORK
     begin(seat)
     yield USER
