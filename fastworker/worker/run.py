@@ -22,7 +22,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastworker import forks
@@ -162,7 +162,7 @@ class Worker:
 
     # -- start and end -------------------------------------------------------------------------------------------
 
-    def start(self, names: list[str]) -> None:
+    def start(self, names: Sequence[str] = ()) -> None:
         """Runs the start hooks and reports for work. `names` of functions are those that only this process knows.
 
         Raises:
@@ -184,7 +184,7 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)  # whatever the import or a hook has blocked
         self._thread.note_hooks()
         self._service.settle_in()
-        self._control.send(WorkerReady(os.getpid(), names))
+        self._control.send(WorkerReady(os.getpid(), [*names]))
 
     def _check_limit(self) -> None:
         board = self._seat.board
