@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FUNCTION: Final = re.compile(r"/admin/functions/([^/]+)(/status|/keys|/state)?", re.IGNORECASE)
 NOT_CACHED: Final = (("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache"))
 # Not the host's: runs a function and tells what became of it.
+WEBHOOKS: Final = "/runtime/webhooks/"
 INVOKE: Final = "/runtime/webhooks/fastworker/invoke/"
 
 
@@ -48,10 +49,10 @@ async def admin(front: "Front", request: Request) -> Response:
     if lower == "/admin/warmup" and request.method == "GET":
         await _warm_up(front.app)
         return Response(200)
-    if lower == event_grid.PATH and front.keys.enforced:
-        opened = front.keys.opens_webhook(request, "eventgrid_extension")
+    if lower.startswith(WEBHOOKS) and not lower.startswith(INVOKE):
+        opened = front.keys.opens_webhook(request, f"{lower.removeprefix(WEBHOOKS).partition('/')[0]}_extension")
         if opened != 200:
-            return Response(opened)
+            return Response(opened, headers=[("WWW-Authenticate", "Bearer")] if opened == 401 else ())
     elif not _is_known(lower):
         return Response(404)
     elif not front.keys.allow("admin", front.keys.use(request)):
@@ -71,7 +72,7 @@ async def admin(front: "Front", request: Request) -> Response:
 def _is_known(lower: str) -> bool:
     """Whether the host asks for a key at this path."""
     whole = ("/admin/functions", "/admin/instance/info")
-    return lower in whole or lower.startswith(("/runtime/webhooks/", "/admin/host/")) or bool(FUNCTION.fullmatch(lower))
+    return lower in whole or lower.startswith((INVOKE, "/admin/host/")) or bool(FUNCTION.fullmatch(lower))
 
 
 async def _of_the_host(front: "Front", app: "RunningApp", request: Request, path: str) -> Response:

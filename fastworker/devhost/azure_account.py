@@ -15,6 +15,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from fastworker.devhost.storage import Blob, Message, StorageError, message_content, message_text
+from fastworker.hostrules.blob_properties import SETTINGS
 
 # Azurite as Debian and npm bring it is often older than the SDKs' newest API version.
 API: Final = "2024-08-04"
@@ -187,7 +188,10 @@ def _blob(properties: Any, url: str, content: bytes = b"") -> Blob:
     metadata = dict(properties.metadata or {})
     # A listing tells the version without quotes, a download with them; it must be the same for a receipt.
     etag = (properties.etag or "").strip('"')
-    return Blob(properties.name, etag, modified, properties.size, kind, metadata, url, content)
+    given = properties.content_settings
+    texts = (given.content_encoding, given.content_disposition, given.content_language, given.cache_control)
+    settings = {name: text for name, text in zip(SETTINGS, texts, strict=True) if text}
+    return Blob(properties.name, etag, modified, properties.size, kind, metadata, url, content, settings)
 
 
 def _plain(entity: Any) -> dict[str, Any]:

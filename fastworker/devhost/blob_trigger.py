@@ -121,6 +121,6 @@ def metadata(container: str, blob: Blob) -> dict[str, Any]:
     return {
         "BlobTrigger": f"{container}/{blob.name}",
         "Uri": blob.uri,
-        "Properties": blob_properties(blob.modified, blob.content, blob.content_type, blob.metadata),
+        "Properties": blob_properties(blob.modified, blob.content, blob.content_type, blob.metadata, blob.settings),
         "Metadata": blob.metadata,
     }

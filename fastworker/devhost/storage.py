@@ -49,7 +49,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob's description; `content` when it was asked for."""
+    """A blob's description; `content` when it was asked for; `settings` by the names in blob_properties.SETTINGS."""
 
     name: str
     etag: str
@@ -59,6 +59,7 @@ class Blob:
     metadata: dict[str, str] = field(default_factory=dict)
     uri: str = ""
     content: bytes = b""
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 class Account(Protocol):

@@ -26,6 +26,8 @@ SLOW_AFTER_S: Final = 5.0
 SLOWEST_BYTES_S: Final = 240
 # A body that nobody has read is thrown away up to here, so that the connection can be used again.
 DRAIN_BYTES: Final = 256 * 1024
+# And so long is listened to a client that sends on after the last answer.
+LINGER_S: Final = 5.0
 NO_BODY: Final = frozenset({204, 304, *range(100, 200)})
 
 
@@ -52,6 +54,7 @@ class Request:
         self.chunked = "chunked" in self.header("transfer-encoding").lower()
         self.content_length = int(self.header("content-length") or "0")
         self.body_read = not self.chunked and self.content_length == 0
+        self.is_body_over = self.body_read
 
     def header(self, name: str) -> str:
         """The first value of that name; empty if there is none."""
@@ -117,6 +120,7 @@ class Request:
                     raise BodyError("the client closed its connection before the end of the body")
                 left -= len(piece)
                 yield piece
+        self.is_body_over = True
         self.keep_alive = was
 
     async def _chunks(self, pace: "_Pace") -> AsyncIterator[bytes]:
@@ -289,6 +293,8 @@ class WebServer:
                 return False
             request.settle()
             await self._send(connection, request, response)
+            if not request.keep_alive and not request.is_body_over:
+                await _linger(connection)
         elif not request.begun:
             return False
         if request.keep_alive:
@@ -324,6 +330,15 @@ class _Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+
+
+async def _linger(connection: "_Connection") -> None:
+    """Throws away what the client still sends, for a while: closed at once, it would find a reset and no answer."""
+    with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+        connection.writer.write_eof()
+        async with asyncio.timeout(LINGER_S):
+            while await connection.reader.read(PIECE):
+                pass
 
 
 class _Pace:

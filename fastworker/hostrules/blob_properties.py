@@ -12,10 +12,18 @@ from typing import Any, Final
 NEVER: Final = "0001-01-01T00:00:00+00:00"
 
 
+# The settings of a blob's content that are absent from most, as their members are called (B-281).
+SETTINGS: Final = ("ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl")
+
+
 def blob_properties(
-    modified: datetime, content: bytes, content_type: str, metadata: Mapping[str, str]
+    modified: datetime,
+    content: bytes,
+    content_type: str,
+    metadata: Mapping[str, str],
+    settings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The members in the host's order."""
+    """The members in the host's order. `settings` has values of SETTINGS, where the blob has any."""
     at = modified.replace(microsecond=0)
     digest = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
     return {
@@ -41,10 +49,7 @@ def blob_properties(
         "ContentType": content_type,
         "ETag": {},
         "ContentHash": digest,
-        "ContentEncoding": None,
-        "ContentDisposition": None,
-        "ContentLanguage": None,
-        "CacheControl": None,
+        **{name: (settings or {}).get(name) for name in SETTINGS},
         "BlobSequenceNumber": 0,
         "AcceptRanges": "bytes",
         "BlobCommittedBlockCount": 0,

@@ -22,7 +22,7 @@ class PrincipalError(ValueError):
 
 
 class KeyUse(NamedTuple):
-    """The key that a caller has given: what it is good for (`function` or `admin`), and its name."""
+    """The key that a caller has given: what it is good for (`function`, `admin` or `system`), and its name."""
 
     level: str
     name: str = ""

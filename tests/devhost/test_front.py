@@ -221,8 +221,18 @@ def test_each_key_opens_what_it_is_good_for(tmp_path: Path) -> None:
                 assert host.call("GET", f"/api/r/{level}?code={key}").status == status, (level, name)
                 assert host.call("GET", f"/api/r/{level}", x_functions_key=key).status == status, (level, name)
         assert host.call("GET", f"/api/r/function?code={keys.master}", x_functions_key="wrong").status == 401
-        for path, status in (("/admin/nope", 404), ("/admin/warmup", 200), ("/runtime/webhooks/x", 401)):
+        for path, status in (("/admin/nope", 404), ("/admin/warmup", 200)):
             assert host.call("GET", path).status == status
+        for key, known, unknown in (  # G-44, G-56 to G-58, G-63
+            ("", 401, 401),
+            ("wrong", 401, 401),
+            (keys.function, 403, 403),
+            (keys.of_system("eventgrid_extension"), 404, 403),
+            (keys.master, 404, 404),
+        ):
+            for extension, status in (("eventgrid", known), ("nope", unknown)):
+                reply = host.call("POST", f"/runtime/webhooks/{extension}?functionName=none&code={key}", "[]")
+                assert (reply.status, reply.header("WWW-Authenticate")) == (status, "Bearer" if status == 401 else None)
         listed = json.loads(host.call("GET", "/admin/functions/func/keys", x_functions_key=keys.master).body)
         assert listed["keys"] == [{"name": "default", "value": keys.of_function("func")}]
 

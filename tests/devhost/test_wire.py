@@ -121,6 +121,13 @@ def test_status_of_an_interim_answer_breaks_the_connection(stand: tuple[LocalHos
     assert talk(host.port, get()) == b""
 
 
+def test_an_answer_before_the_end_of_an_upload_reaches_its_client(stand: tuple[LocalHost, ScriptedHandler]) -> None:
+    """A-b2-101mb: the host listens on for a while; a reset would take the answer away."""
+    host, _ = stand
+    head = get(method="PUT", headers="Host: h\r\nContent-Length: 104857601\r\n")
+    assert talk(host.port, head, *[b"x" * 65536] * 64).startswith(b"HTTP/1.1 500 ")
+
+
 def test_head_gets_no_body(stand: tuple[LocalHost, ScriptedHandler]) -> None:
     """A-b-head: and no length either."""
     host, handler = stand

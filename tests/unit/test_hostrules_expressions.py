@@ -82,3 +82,6 @@ def test_a_blob_has_45_properties():
     """B-275."""
     found = blob_properties(NOW, b"hello", "text/plain", {"n": "1"})
     assert (len(found), found["ContentHash"], found["Metadata"]) == (45, "XUFAKrxLKna5cZ2REBfFkg==", {"n": "1"})
+    compressed = blob_properties(NOW, b"hello", "text/plain", {}, {"ContentEncoding": "gzip"})  # B-281
+    assert list(compressed) == list(found)
+    assert (compressed["ContentEncoding"], compressed["CacheControl"]) == ("gzip", None)
