@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -28,6 +29,7 @@ from fastworker.deadline import deadline_from
 from fastworker.devhost.admin import INVOKE, describe, manual_trigger
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.functions import Binding, Function
+from fastworker.devhost.http_call import HttpCall, HttpCallError
 from fastworker.devhost.invocations import Outcome, utc_now
 from fastworker.devhost.outputs import OBJECT_TYPES, Written
 from fastworker.errors import FastworkerError
@@ -41,6 +43,7 @@ from fastworker.protocol.bindings import to_json
 
 FAILED = 1
 NO_LIMIT_NS = 3600 * 10**9
+BASE = "http://localhost:7071"
 
 
 class InvokeError(FastworkerError):
@@ -50,24 +53,26 @@ class InvokeError(FastworkerError):
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 if the invocation succeeded, 1 if it failed."""
+    """0 if the invocation succeeded, 1 if it failed; with --fail also if its client got an error."""
     arguments = build_parser().parse_args(argv)
     root = Path(arguments.dir)
     data = _data(arguments)
+    call = _call_of(arguments)
     host = None if arguments.in_process else _running_host(root, arguments.url)
     if host is not None:
-        result = _through_host(host, arguments.function, data, is_envelope=arguments.envelope is not None)
+        result = _through_host(host, arguments.function, data, call, is_envelope=arguments.envelope is not None)
         way = f"through {host['url']}"
     else:
         is_envelope = arguments.envelope is not None
         with _other_output_on_stderr() if arguments.json_output else contextlib.nullcontext():
-            result = _in_process(root, arguments.app, arguments.function, data, is_envelope=is_envelope)
+            result = _in_process(root, arguments.app, arguments.function, data, call, is_envelope=is_envelope)
         way = "in this process; outputs are shown, not written"
     if arguments.json_output:
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         _show(result, way)
-    return 0 if result["status"] == "succeeded" else FAILED
+    refused = arguments.fail and result["response"] is not None and result["response"]["status"] >= 400
+    return 0 if result["status"] == "succeeded" and not refused else FAILED
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -81,12 +86,44 @@ def build_parser() -> argparse.ArgumentParser:
     given.add_argument("--json", metavar="JSON", help="the same, checked to be JSON")
     given.add_argument("--file", metavar="FILE", help="the same, from a file (- for standard input)")
     given.add_argument("--envelope", metavar="FILE", help="a whole envelope: what the host would post")
+    http = parser.add_argument_group("http functions")
+    http.add_argument("--method", "-X", metavar="METHOD", help="by default the first that the function takes")
+    http.add_argument("--query", action="append", type=_pair, default=[], metavar="NAME=VALUE", help="may be repeated")
+    http.add_argument(
+        "--header", "-H", action="append", type=_header, default=[], metavar="NAME: VALUE", help="may be repeated"
+    )
+    http.add_argument(
+        "--param", action="append", type=_pair, default=[], metavar="NAME=VALUE", help="of the route; may be repeated"
+    )
+    http.add_argument("--fail", action="store_true", help="exit 1 if the client gets an error (4xx, 5xx)")
     parser.add_argument("--dir", default=".", help="the app's folder (default: this one)")
     parser.add_argument("--app", metavar="APP", help="file or module:attribute in DIR, if host.json does not name it")
     parser.add_argument("--url", help="of a local host, if it is not the one of DIR")
     parser.add_argument("--in-process", action="store_true", help="even if a local host runs")
     parser.add_argument("--json-output", action="store_true", help="print the result as JSON")
     return parser
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition(":")
+    if not sign or not name.strip():
+        raise argparse.ArgumentTypeError(f"expected NAME: VALUE, not {text!r}")
+    return name.strip(), value.strip()
+
+
+def _call_of(arguments: argparse.Namespace) -> HttpCall:
+    listed = (tuple(pairs) for pairs in (arguments.query, arguments.header, arguments.param))
+    call = HttpCall(arguments.method, *listed)
+    if call.is_given and arguments.envelope is not None:
+        raise InvokeError("--envelope is a whole request: --method, --query, --header and --param do not go with it")
+    return call
 
 
 def _data(arguments: argparse.Namespace) -> str:
@@ -128,8 +165,8 @@ def _running_host(root: Path, url: str | None) -> dict[str, str] | None:
         return None
 
 
-def _through_host(host: dict[str, str], name: str, data: str, *, is_envelope: bool) -> dict[str, Any]:
-    query = "?envelope=1" if is_envelope else ""
+def _through_host(host: dict[str, str], name: str, data: str, call: HttpCall, *, is_envelope: bool) -> dict[str, Any]:
+    query = "?envelope=1" if is_envelope else f"?call={urllib.parse.quote(msgspec.json.encode(call))}"
     request = urllib.request.Request(
         f"{host['url']}{INVOKE}{urllib.parse.quote(name)}{query}",
         data=data.encode(),
@@ -154,7 +191,9 @@ def _through_host(host: dict[str, str], name: str, data: str, *, is_envelope: bo
 # ---- in this process ---------------------------------------------------------------------------------------
 
 
-def _in_process(root: Path, app: str | None, name: str, data: str, *, is_envelope: bool) -> dict[str, Any]:
+def _in_process(
+    root: Path, app: str | None, name: str, data: str, call: HttpCall, *, is_envelope: bool
+) -> dict[str, Any]:
     logs.configure()
     for setting, value in read_app_settings(root, os.environ).values.items():
         os.environ.setdefault(setting, value)  # what the app reads at its import, and what overrides host.json
@@ -167,7 +206,10 @@ def _in_process(root: Path, app: str | None, name: str, data: str, *, is_envelop
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(loaded.functions)}"
         raise InvokeError(f"there is no function {name!r}; {hint}")
     function = Function(planned.name, bindings=tuple(_as_host_sees(planned)))
-    trigger = manual_trigger(function, data, f"http://localhost:7071/{loaded.host.route_prefix}/{planned.name}")
+    try:
+        trigger = call.on(function, manual_trigger(function, data, ""), f"{BASE}/{loaded.host.route_prefix}")
+    except HttpCallError as error:
+        raise InvokeError(str(error)) from None
     system = {"MethodName": function.name, "UtcNow": utc_now(), "RandGuid": str(uuid.uuid4())}
     metadata = binding_data(trigger, system, trigger_name=function.trigger.name)
     inputs = {b.name: trigger.value if b.is_trigger else None for b in function.inputs}

@@ -1,12 +1,13 @@
-"""`fastworker sync [DIR] [--check]`: host.json and function.json files from the decorators.
+"""`fastworker sync [DIR] [--check] [--prune]`: host.json and function.json files from the decorators.
 
 Called by cli.py, and by `fastworker dev` before each start. host_section.py writes host.json.
-Rule: a file that says the same already is left as it is, whatever its layout; nothing is ever removed.
+Rule: a file that says the same already is left as it is, whatever its layout; nothing is removed but by --prune.
 """
 
 import argparse
 import difflib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("dir", nargs="?", default=".", metavar="DIR", help="the app's folder (default: this one)")
     parser.add_argument("--app", metavar="APP", help="file or module:attribute in DIR, if host.json does not name it")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is out of date")
+    parser.add_argument(
+        "--prune", action="store_true", help="remove function.json of functions that the app no longer has"
+    )
     parser.add_argument("--quiet", action="store_true", help="one line per written file, and nothing if there is none")
     arguments = parser.parse_args(argv)
     root = Path(arguments.dir)
@@ -53,9 +57,10 @@ def main(argv: Sequence[str]) -> int:
     app = app_target(root, host_settings, arguments.app)
     loaded = load_app(app.target, app_root=str(root), base=app.base, host_settings=host_settings, strict=True)
     changes = planned_changes(loaded, root, app.target if app.is_named else None)
-    strays = stray_folders(loaded, root)
+    strays = stray_files(loaded, root)
     told = _told_of_mode(loaded, changes, root, quiet=arguments.quiet)
-    for line in (*_told_by_sync(loaded), *strays, *told):
+    pruned = strays if arguments.prune else []
+    for line in (*_told_by_sync(loaded), *(() if pruned else _told_of_strays(strays)), *told):
         print(f"fastworker sync: {line}", file=sys.stderr)
     for change in changes:
         if not arguments.check:
@@ -65,15 +70,17 @@ def main(argv: Sequence[str]) -> int:
             print(f"{'written' if not arguments.check else 'out of date'}: {change.path}")
         else:
             print(_diff(change), end="")
+    for path in pruned:
+        print(f"{'to be removed' if arguments.check else 'removed'}: {path}{'' if arguments.check else _prune(path)}")
     if arguments.check:
         return OUT_OF_DATE if changes or strays else 0
-    if not changes and not arguments.quiet:
+    if not changes and not pruned and not arguments.quiet:
         print(f"{root}: everything is in step ({len(loaded.functions)} functions)")
     return 0
 
 
 def _told_by_sync(loaded: LoadedApp) -> list[str]:
-    """The warnings of the app, but for folders without a function, of which `stray_folders` tells more."""
+    """The warnings of the app, but for folders without a function, of which `_told_of_strays` tells more."""
     return [line for line in loaded.warnings if "the host knows a function" not in line]
 
 
@@ -116,14 +123,29 @@ def planned_changes(loaded: LoadedApp, root: Path, named: str | None = None) -> 
     return changes
 
 
-def stray_folders(loaded: LoadedApp, root: Path) -> list[str]:
+def stray_files(loaded: LoadedApp, root: Path) -> list[Path]:
     """function.json files that no function of the app stands behind; the host would offer them all the same."""
     names = {name.lower() for name in loaded.functions}
+    return [path for path in function_folders(root) if path.parent.name.lower() not in names]
+
+
+def _told_of_strays(strays: Sequence[Path]) -> list[str]:
     return [
-        f"{path}:1: the app has no function {path.parent.name!r}: remove the folder, or add the function"
-        for path in function_folders(root)
-        if path.parent.name.lower() not in names
+        f"{path}:1: the app has no function {path.parent.name!r}: if it was renamed or removed, run fastworker sync "
+        f"--prune, else add the function"
+        for path in strays
     ]
+
+
+def _prune(path: Path) -> str:
+    """Removes a function.json, and its folder where nothing else of the user's lies there; says what stays."""
+    path.unlink()
+    folder = path.parent
+    rest = sorted(p.name for p in folder.iterdir() if p.name != "__pycache__")
+    if rest:
+        return f" ({folder.name}/ stays, it has {', '.join(rest)})"
+    shutil.rmtree(folder)
+    return ""
 
 
 def _same_bindings(path: Path, wanted: list[dict[str, Any]]) -> bool:

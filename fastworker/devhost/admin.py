@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from fastworker.devhost import HOST_VERSION
 from fastworker.devhost.blob_trigger import metadata as blob_metadata
 from fastworker.devhost.descriptions import function_description, host_config, host_status, keys_answer
 from fastworker.devhost.functions import Function
+from fastworker.devhost.http_call import HttpCall, HttpCallError
 from fastworker.devhost.invocations import Outcome
 from fastworker.devhost.webserver import Request, Response, json_response
 from fastworker.hostrules import event_grid
@@ -184,12 +187,6 @@ def _fabricated(function: Function, text: str, named: dict[str, Any]) -> Trigger
     return TriggerData(text.encode() if function.trigger.data_type == "binary" else text, data)
 
 
-async def run_by_hand(app: "RunningApp", function: Function, text: str, why: str) -> Outcome:
-    """The input becomes the trigger value, a string as it is; the metadata of a real message is missing."""
-    url = app.router.url(app.base_url, function) if function.is_http else ""
-    return await app.invoker.invoke(function, manual_trigger(function, text, url), why)
-
-
 def manual_trigger(function: Function, text: str, url: str) -> TriggerData:
     """The trigger's value for a call by hand; `url` is where an http function would be called."""
     trigger = function.trigger
@@ -245,7 +242,13 @@ async def _invoke(app: "RunningApp", request: Request, name: str) -> Response:
     if request.query.get("envelope"):
         outcome = await app.invoker.send_envelope(function, body, "fastworker invoke")
     else:
-        outcome = await run_by_hand(app, function, body.decode("utf-8", "replace"), "fastworker invoke")
+        try:
+            call = msgspec.json.decode(request.query.get("call") or "{}", type=HttpCall)
+            trigger = manual_trigger(function, body.decode("utf-8", "replace"), "")
+            trigger = call.on(function, trigger, app.router.base(app.base_url))
+        except (HttpCallError, msgspec.DecodeError) as error:
+            return json_response({"error": str(error)}, status=400)
+        outcome = await app.invoker.invoke(function, trigger, "fastworker invoke")
     return json_response(describe(outcome))
 
 

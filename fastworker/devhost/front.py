@@ -71,8 +71,12 @@ class Router:
         near = get_close_matches(raw_path, routes, 1)
         return f"no function has this route{f'; did you mean {near[0]}?' if near else ''}"
 
+    def base(self, base: str) -> str:
+        """Where routes begin."""
+        return f"{base}/{self._prefix}" if self._prefix else base
+
     def url(self, base: str, function: Function) -> str:
-        return "/".join([base, *(part for part in (self._prefix, function.route) if part)])
+        return "/".join([self.base(base), *([function.route] if function.route else [])])
 
 
 class Front:

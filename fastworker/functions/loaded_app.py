@@ -239,7 +239,7 @@ def _deadline_problems(
 def _folders_without_handler(root: Path, taken: dict[str, Declaration]) -> list[str]:
     return [
         f"{path}:1: the host knows a function {path.parent.name!r}, but the app has no handler for it: add "
-        f'@app.function("{path.parent.name}"), or remove the folder'
+        f'@app.function("{path.parent.name}"), or remove the folder (fastworker sync --prune)'
         for path in function_folders(root)
         if path.parent.name.lower() not in taken
     ]

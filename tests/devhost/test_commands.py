@@ -208,6 +208,61 @@ def test_invoke_runs_in_process_without_a_host(app: AppFolder) -> None:
     assert (wrong.returncode, "is no JSON" in wrong.stderr) == (2, True)
 
 
+ITEMS = """
+import fastworker as fw
+app = fw.App()
+
+@app.route("items/{id:int}", methods=["GET", "DELETE"])
+def item(req: fw.Request, id: int) -> fw.Response:
+    said = [req.method, id, req.query["color"], req.headers["x-who"], req.url]
+    return fw.Response(" ".join(map(str, said)), status_code=404)
+"""
+
+
+def test_invoke_takes_method_query_headers_and_route_parameters(
+    folder: AppFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same in this process and through the local host; with --fail a client's error is a failure."""
+    folder.write("function_app.py", ITEMS)
+    given = ["invoke", "item", "-X", "DELETE", "--query", "color=red&blue", "--header", "X-Who: me", "--json-output"]
+    said = "DELETE 7 red&blue me http://"
+
+    def body(text: str) -> str:
+        response = json.loads(text)["response"]
+        assert response["status"] == 404
+        return str(response["body"])
+
+    alone = command(*given, "--param", "id=7", "--fail", cwd=folder.root)
+    assert alone.returncode == 1
+    assert body(alone.stdout).startswith(said) and body(alone.stdout).endswith("/api/items/7?color=red%26blue")
+    with dev(folder.root) as process:
+        process.says("handler ready")
+        assert main([*given, "--param", "id=7", "--dir", str(folder.root)]) == 0
+        assert body(capfd.readouterr().out).startswith(said)
+        assert main([*given, "--param", "ids=1", "--dir", str(folder.root)]) == 2
+        assert "no such parameter; did you mean 'id'?" in capfd.readouterr().err
+
+
+def test_sync_prunes_what_a_renamed_function_leaves_behind(app: AppFolder) -> None:
+    """Only when asked to; what else lies in the folder stays."""
+    assert command("sync", cwd=app.root).returncode == 0
+    app.write("function_app.py", APP.replace("def hi(", "def hello("))
+    app.function("mine", HTTP_IN, HTTP_OUT)
+    app.write("mine/notes.txt", "keep me")
+    told = command("sync", cwd=app.root)
+    assert "no function 'hi': if it was renamed or removed, run fastworker sync --prune" in told.stderr
+    assert (app.root / "hi" / "function.json").exists()
+    checked = command("sync", "--check", "--prune", cwd=app.root)
+    assert (checked.returncode, "to be removed: hi/function.json" in checked.stdout) == (1, True)
+    done = command("sync", "--prune", cwd=app.root)
+    assert done.returncode == 0
+    assert "removed: hi/function.json\n" in done.stdout
+    assert "removed: mine/function.json (mine/ stays, it has notes.txt)\n" in done.stdout
+    assert not (app.root / "hi").exists()
+    assert (app.root / "mine" / "notes.txt").exists()
+    assert command("sync", "--check", "--prune", cwd=app.root).returncode == 0
+
+
 def test_sync_writes_what_the_decorators_say_and_check_finds_differences(app: AppFolder) -> None:
     """Stable; other members of function.json stay; hand-written layouts that say the same are left alone."""
     assert command("sync", "--check", cwd=app.root).returncode == 1
