@@ -77,6 +77,7 @@ class RunningApp:
         self._on_stop = on_stop
         self._jobs: set[asyncio.Task[Any]] = set()
         self._listeners: dict[tuple[str, str], list[QueueListener | BlobListener]] = {}
+        self._triggers: dict[asyncio.Task[Any], QueueListener | BlobListener | Timer] = {}
         self.router = Router(files.functions, self.host.route_prefix)
         self.functions = files.functions
         self.timers: dict[str, Timer] = {}
@@ -102,11 +103,27 @@ class RunningApp:
     def _loaded(self) -> list[Function]:
         return [f for f in self.functions if f.problem is None and not f.left_out]
 
-    def spawn(self, job: Job) -> None:
+    def spawn(self, job: Job) -> asyncio.Task[Any]:
         """Runs a job that ends with the app."""
         task = asyncio.create_task(job)
         self._jobs.add(task)
         task.add_done_callback(self._job_done)
+        return task
+
+    @property
+    def in_flight(self) -> int:
+        """Runs that triggers have begun."""
+        return sum(trigger.in_flight for trigger in self._triggers.values())
+
+    def stop_taking(self) -> None:
+        """Triggers begin no further run."""
+        for trigger in self._triggers.values():
+            trigger.stop_taking()
+
+    async def triggers_end(self) -> None:
+        """After `stop_taking`: until the runs that have begun are done."""
+        if self._triggers:
+            await asyncio.wait(self._triggers)
 
     async def start(self) -> None:
         """Starts the handler and the triggers; does not wait for the handler to be ready."""
@@ -152,7 +169,7 @@ class RunningApp:
                 account = self.accounts.open(trigger.connection)
                 queue = QueueListener(function, account, self.invoker, options, self._console)
                 self._listeners.setdefault((self._key(trigger.connection), f"queue {queue.queue}"), []).append(queue)
-                self.spawn(queue.run())
+                self._triggers[self.spawn(queue.run())] = queue
             elif trigger.key == "blobtrigger":
                 account = self.accounts.open(trigger.connection)
                 blob = BlobListener(
@@ -166,13 +183,13 @@ class RunningApp:
                     scan_every_s=longest_pause_s(options),
                 )
                 self._listeners.setdefault((self._key(trigger.connection), f"blob {blob.container}"), []).append(blob)
-                self.spawn(blob.run())
+                self._triggers[self.spawn(blob.run())] = blob
             elif trigger.key == "timertrigger":
                 zone = self.invoker.circumstances.zone if self.settings.get("TZ") else UTC
                 schedule = Schedule(trigger.text("schedule"))
                 timer = Timer(function, schedule, self.invoker, self._state, self._console, zone)
                 self.timers[function.name] = timer
-                self.spawn(timer.run())
+                self._triggers[self.spawn(timer.run())] = timer
         except (ConfigError, StorageError, ExpressionError) as error:
             self._console.error(f"the trigger of {function.name} does not run: {error}")
 

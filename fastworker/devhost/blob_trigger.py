@@ -50,14 +50,21 @@ class BlobListener:
         self._scan_every_s = scan_every_s
         self._tries: dict[tuple[str, str], int] = {}
         self._wake = asyncio.Event()
+        self._takes = True
         self._reported = ""
+        self.in_flight = 0
 
     def notify(self) -> None:
         """A blob was written by this very host: look at once."""
         self._wake.set()
 
+    def stop_taking(self) -> None:
+        """No further blob is taken; `run` returns when those in work are done."""
+        self._takes = False
+        self._wake.set()
+
     async def run(self) -> None:
-        while True:
+        while self._takes:
             self._wake.clear()
             await self._scan()
             with contextlib.suppress(TimeoutError):
@@ -84,12 +91,16 @@ class BlobListener:
 
     async def _process(self, listed: Blob, names: dict[str, str], limit: asyncio.Semaphore) -> None:
         async with limit:
-            blob = await self._account.read_blob(self.container, listed.name)
+            blob = await self._account.read_blob(self.container, listed.name) if self._takes else None
             if blob is None:
-                return  # deleted in the meantime
+                return  # deleted in the meantime, or left to the next session
             data = TriggerData(blob.content, {**metadata(self.container, blob), **names})
             why = f"blob {self._path(blob)}"
-            outcome = await self._invoker.invoke(self._function, data, why, is_triggered=True)
+            self.in_flight += 1
+            try:
+                outcome = await self._invoker.invoke(self._function, data, why, is_triggered=True)
+            finally:
+                self.in_flight -= 1
         version = (blob.name, blob.etag)
         tries = self._tries[version] = self._tries.get(version, 0) + 1
         if not outcome.ok and tries < self._max_tries:

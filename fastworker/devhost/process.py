@@ -29,6 +29,8 @@ PING_EVERY_S: Final = 0.025
 RESTARTS: Final = 3
 RESTART_WINDOW_S: Final = 30 * 60.0
 KILL_WAIT_S: Final = 1.0
+# What requests that wait have left once the host has given up waiting (C-7).
+LAST_CHANCE_S: Final = 30.0
 LAST_LINES: Final = 3
 ASKED_FOR_RESTART: Final = 200
 PR_SET_PDEATHSIG: Final = 1
@@ -80,6 +82,7 @@ class HandlerProcess:
         self._errors: list[float] = []
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
         self._task: asyncio.Task[None] | None = None
+        self._last_chance: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -94,13 +97,31 @@ class HandlerProcess:
         self._task = asyncio.create_task(self._run(), name="handler")
 
     async def wait_ready(self) -> bool:
-        """False when the handler is not ready in time, or never will be."""
+        """False when the handler is not ready in time, or never will be.
+
+        A request that has waited for too long ends the host; it may still be served in the time that is left (C-7).
+        """
         if self.state in (HandlerState.READY, HandlerState.ENDED):
             return True  # the host believes in a process that ended with 0, too
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self.patience_s):
                 await self._ready.wait()
+        except TimeoutError:
+            if self._last_chance is None:
+                self._last_chance = asyncio.create_task(self._end_unready())
+            await self._ready.wait()
         return self.state is not HandlerState.STOPPED and self._ready.is_set()
+
+    async def _end_unready(self) -> None:
+        self._on_stop(
+            f"the handler is not ready after {RESTARTS + 1} x initializationTimeout ({self.patience_s:g} s), and a "
+            f"request waits: the host stops, as it would in the cloud; raise initializationTimeout in "
+            f"{self._host.path}, or make the start shorter"
+        )
+        await asyncio.sleep(LAST_CHANCE_S)
+        self.state = HandlerState.STOPPED
+        self._ready.set()
+        await self._kill()
 
     async def ping(self) -> None:
         """`GET /` once more, as for the platform's health check; whatever comes back is ignored (protocol 1.5)."""
@@ -118,10 +139,11 @@ class HandlerProcess:
         """The end: the process and everything that it has started."""
         self.state = HandlerState.STOPPED
         self._ready.set()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._last_chance):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         process = self._process
         if process is None:
             return
@@ -236,6 +258,8 @@ class HandlerProcess:
     # ---- after its end ----
 
     def _after_exit(self, process: asyncio.subprocess.Process, code: int) -> None:
+        if self.state is HandlerState.STOPPED:
+            return
         reason, self._expected_end = self._expected_end, ""
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if reason and reason != "start-up":

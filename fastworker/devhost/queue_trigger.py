@@ -37,22 +37,35 @@ class QueueListener:
         self._console = console
         self._running: dict[asyncio.Task[None], Message] = {}
         self._wake = asyncio.Event()
+        self._takes = True
         self._reported = ""
+
+    @property
+    def in_flight(self) -> int:
+        """Messages in work."""
+        return len(self._running)
 
     def notify(self) -> None:
         """A message was written by this very host: look at once."""
         self._wake.set()
 
+    def stop_taking(self) -> None:
+        """No further message is taken; `run` returns when those in work are done."""
+        self._takes = False
+        self._wake.set()
+
     async def run(self) -> None:
         pause = POLL_S
         try:
-            while True:
+            while self._takes:
                 found = 0
                 if len(self._running) <= self._threshold:
                     found = await self._take_batch()
                 pause = POLL_S if found else min(pause * random.uniform(1.5, 2.5), longest_pause_s(self._options))
-                if not found or len(self._running) > self._threshold:
+                if self._takes and (not found or len(self._running) > self._threshold):
                     await self._pause(pause)
+            if self._running:
+                await asyncio.wait(self._running)
         finally:
             await self._give_back()
 

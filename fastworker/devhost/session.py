@@ -90,6 +90,8 @@ class Session:
                 stack.callback(self._announce(base_url, front.keys))
                 self._tell_what_is_open(base_url)
                 await self._ending.unless_asked(self._runs(front, server, base_url))
+        if self._ending.asked.is_set():
+            self._console.info("goodbye: the local host and all that it started have ended")
         return self._exit_code
 
     def _tell_what_is_open(self, base_url: str) -> None:
@@ -117,7 +119,7 @@ class Session:
                 first = False
                 await self._until_change(files)
         finally:
-            await self._let_requests_end(server)
+            await self._let_work_end(server)
             front.show(None, is_down=True)
             await self._stop_app()
 
@@ -154,16 +156,24 @@ class Session:
         if app is not None:
             await app.stop()
 
-    async def _let_requests_end(self, server: WebServer) -> None:
-        """At Ctrl-C nobody else is let in, and requests in flight have half a minute (protocol 5.3)."""
+    async def _let_work_end(self, server: WebServer) -> None:
+        """At the end nothing is let in or taken any more, and what is in flight has half a minute (protocol 5.3)."""
         server.stop_listening()
-        if not server.active or not self._ending.asked.is_set():
+        app = self._app
+        runs = app.in_flight if app is not None else 0
+        if app is not None:
+            app.stop_taking()
+        some = [f"{n} {what}{'s' if n > 1 else ''}" for n, what in ((server.active, "request"), (runs, "run")) if n]
+        if not some:
             return
-        some = "a request" if server.active == 1 else f"{server.active} requests"
-        self._console.info(f"{some} in flight may take {REQUESTS_MAY_TAKE_S:g} s more; Ctrl-C again ends at once")
+        self._console.info(
+            f"{' and '.join(some)} in flight may take {REQUESTS_MAY_TAKE_S:g} s more; Ctrl-C again ends at once"
+        )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REQUESTS_MAY_TAKE_S):
                 await server.idle.wait()
+                if app is not None:
+                    await app.triggers_end()
 
     async def _until_change(self, files: dict[Path, int]) -> None:
         waits: list[asyncio.Future[bool]] = []

@@ -5,6 +5,7 @@ setting TZ, without it UTC.
 """
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
@@ -41,9 +42,15 @@ class Timer:
         self._on_startup = trigger.text("runOnStartup").lower() == "true"
         monitored = trigger.text("useMonitor").lower() != "false"
         self._monitored = monitored and not schedule.is_frequent(datetime.now(UTC))
+        self._over = asyncio.Event()
+        self.in_flight = 0
         self._last: datetime | None = None
         self._updated: datetime | None = None
         self._next: datetime | None = None
+
+    def stop_taking(self) -> None:
+        """It does not run any more; `run` returns when a run that has begun is done."""
+        self._over.set()
 
     async def run(self) -> None:
         now = datetime.now(UTC)
@@ -64,17 +71,26 @@ class Timer:
         while (due := self._schedule.next_after(datetime.now(UTC), self._zone)) is not None:
             self._next = due
             await self._sleep_until(due)
+            if self._over.is_set():
+                return
             await self._invoke(past_due=False)
 
     async def _sleep_until(self, due: datetime) -> None:
         # In short sleeps: a laptop that was asleep, or a clock that was set, is noticed.
-        while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
-            await asyncio.sleep(min(left, LONGEST_SLEEP_S))
+        while (left := (due - datetime.now(UTC)).total_seconds()) > 0 and not self._over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LONGEST_SLEEP_S)):
+                    await self._over.wait()
 
     async def _invoke(self, *, past_due: bool) -> None:
         began = datetime.now(UTC)
         why = "timer, past due" if past_due else "timer"
-        await self._invoker.invoke(self._function, TriggerData(self.value(past_due=past_due)), why, is_triggered=True)
+        self.in_flight = 1
+        try:
+            data = TriggerData(self.value(past_due=past_due))
+            await self._invoker.invoke(self._function, data, why, is_triggered=True)
+        finally:
+            self.in_flight = 0
         self._last = self._updated = began
         following = self._schedule.next_after(datetime.now(UTC), self._zone)
         if following is not None:

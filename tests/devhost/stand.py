@@ -71,6 +71,9 @@ class ScriptedHandler:
         self.received: list[Received] = []
         self.pings: list[Received] = []
         self.script: Script = answering({})
+        # Pings are held until this is set.
+        self.listens = threading.Event()
+        self.listens.set()
         handler = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -89,6 +92,7 @@ class ScriptedHandler:
                 request = Received(self.command, self.path, list(self.headers.items()), self.read_body())
                 if self.path == "/":
                     handler.pings.append(request)
+                    handler.listens.wait()
                     answer = Answering()
                 else:
                     handler.received.append(request)

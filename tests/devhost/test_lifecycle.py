@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from fastworker.devhost import process
 from fastworker.devhost.app import read_app
 from fastworker.devhost.config_error import ConfigError
 from fastworker.devhost.session import refuse_mistakes
-from tests.devhost.stand import HTTP_IN, HTTP_OUT, AppFolder, LocalHost, request
+from tests.devhost.stand import HTTP_IN, HTTP_OUT, AppFolder, LocalHost, ScriptedHandler, request
 from tests.devhost.test_commands import dev
 from tests.harness import wait_for
 
@@ -65,12 +66,12 @@ class Client(threading.Thread):
 
 def test_a_reload_lets_requests_wait_and_starts_before_it_stops(slow: AppFolder) -> None:
     """V32 to V35: no 503 in between; what comes later waits for the new handler, what is in flight gets 500."""
-    with dev(slow.root, "--no-sync") as process:
-        process.says("handler ready")
-        client = Client(process.port)
+    with dev(slow.root, "--no-sync") as session:
+        session.says("handler ready")
+        client = Client(session.port)
         client.start()
         slow.function("f", HTTP_IN, HTTP_OUT, description="changed")
-        process.says("handler ready", times=2)
+        session.says("handler ready", times=2)
         client.over = True
         client.join()
         assert client.statuses[-1] == 200
@@ -95,24 +96,25 @@ def in_flight(port: int, tenths: int) -> tuple[threading.Thread, list[Any]]:
 
 def test_ctrl_c_gives_requests_their_time_and_a_second_one_ends_at_once(slow: AppFolder) -> None:
     """V38: half a minute for what is in flight; nobody else is let in."""
-    with dev(slow.root, "--no-sync") as process:
-        process.says("handler ready")
-        thread, found = in_flight(process.port, 8)
-        process.says("GET /api/f")
-        process.process.send_signal(signal.SIGINT)
-        process.says("in flight may take 30 s more")
+    with dev(slow.root, "--no-sync") as session:
+        session.says("handler ready")
+        thread, found = in_flight(session.port, 8)
+        session.says("GET /api/f")
+        session.process.send_signal(signal.SIGINT)
+        session.says("in flight may take 30 s more")
         thread.join()
         assert found == [200]
-        assert process.wait() == 0
-    with dev(slow.root, "--no-sync") as process:
-        process.says("handler ready")
-        thread, found = in_flight(process.port, 300)
-        process.says("GET /api/f")
-        process.process.send_signal(signal.SIGINT)
-        process.says("in flight may take 30 s more")
+        session.says("goodbye")
+        assert session.wait() == 0
+    with dev(slow.root, "--no-sync") as session:
+        session.says("handler ready")
+        thread, found = in_flight(session.port, 300)
+        session.says("GET /api/f")
+        session.process.send_signal(signal.SIGINT)
+        session.says("in flight may take 30 s more")
         began = time.monotonic()
-        process.process.send_signal(signal.SIGINT)
-        process.wait()
+        session.process.send_signal(signal.SIGINT)
+        session.wait()
         assert time.monotonic() - began < 5
         thread.join()
         assert found != [200]
@@ -177,3 +179,28 @@ def test_the_wait_for_a_starting_handler_counts_against_the_timeout(folder: AppF
     with LocalHost(folder.root) as host:
         assert host.call("GET", "/api/f").status == 500
         wait_for(lambda: host.app.handler.starts == 2, "the second start", 5)
+
+
+@pytest.mark.parametrize(("is_ready_at_last", "status"), [(True, 204), (False, 500)])
+def test_a_start_that_takes_four_initialization_timeouts_ends_the_host(
+    folder: AppFolder, monkeypatch: pytest.MonkeyPatch, is_ready_at_last: bool, status: int
+) -> None:
+    """C-7: a request that waits is still served if the handler becomes ready in the time that is left."""
+    monkeypatch.setattr(process, "LAST_CHANCE_S", 30.0 if is_ready_at_last else 0.05)
+    handler = ScriptedHandler()
+    handler.listens.clear()
+    folder.host("sleep", "1000", port=handler.port, initializationTimeout="00:00:00.1")
+    folder.function("f", HTTP_IN, HTTP_OUT)
+    try:
+        with LocalHost(folder.root) as host:
+            thread, found = in_flight(host.port, 0)
+            [why] = wait_for(lambda: host.stops, "the host's end")
+            assert "not ready after 4 x initializationTimeout (0.4 s)" in why
+            assert host.call("GET", "/api/f").status == 503
+            if is_ready_at_last:
+                handler.listens.set()
+            thread.join()
+            assert found == [status]
+    finally:
+        handler.listens.set()
+        handler.close()

@@ -71,6 +71,34 @@ def test_message_is_deleted_after_success(tmp_path: Path) -> None:
         assert sorted(json.loads(r.envelope["Data"]["item"]) for r in handler.received) == ["one", "two"]
 
 
+def test_triggers_that_end_take_nothing_new_and_finish_what_they_have(tmp_path: Path) -> None:
+    """Ctrl-C: messages and blobs that come later are left to the next session, timers do not run any more."""
+    functions = [("work", [QUEUE_IN]), ("seen", [BLOB_IN]), ("tick", [TIMER])]
+    with scripted(tmp_path, *functions) as (host, handler):
+        account: Any = host.app.accounts.open("AzureWebJobsStorage")
+        release = threading.Event()
+
+        def slowly(_: Any) -> Answering:
+            release.wait()
+            return Answering()
+
+        handler.script = slowly
+        put(host, b"first")
+        wait_for(lambda: handler.received, "the first message's run")
+
+        async def stop_taking() -> int:
+            host.app.stop_taking()
+            return host.app.in_flight
+
+        assert host.run(stop_taking()) == 1
+        put(host, b"second")
+        host.run(account.write_blob("samples", "late.txt", b"x"))
+        release.set()
+        host.run(host.app.triggers_end())
+        assert [json.loads(r.envelope["Data"]["item"]) for r in handler.received] == ["first"]
+        assert [message.content for message in host.run(account.peek_messages("jobs", 9))] == [b"second"]
+
+
 def test_batches_are_taken_as_host_json_says(tmp_path: Path) -> None:
     """Section 8.2: batchSize at first, and more once no more than newBatchThreshold are running."""
     permits, lock = threading.Semaphore(0), threading.Lock()
