@@ -204,7 +204,7 @@ def open_loop(
     settings = {"loop": "open", "requests": len(plan), "connections": connections, "load_spin_us": spin_us}
     if server.contender.driven:
         at_ns, arrivals = np.array(plan, dtype="<i8").reshape(-1, 2).T
-        return _driven(server, kinds, at_ns, arrivals.astype("u1"), warmup, timeout, settings, spin_us=spin_us)
+        return _driven(server, kinds, at_ns, arrivals.astype("u1"), warmup, timeout, settings)
     with _folder() as folder:
         np.array(plan, dtype="<i8").tofile(folder / "plan")
         loop = ["open", str(connections), str(folder / "plan"), str(spin_us)]

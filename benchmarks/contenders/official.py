@@ -2,8 +2,8 @@
 
 Two of it: all of azure-functions-worker as it was last on PyPI, and today's azure-functions-runtime in a stand-in of
 the process around it, which is not on PyPI. apps/official/ has the host stand-in that starts it, bridges HTTP to it for
-the check of its answers, and drives it: its load side is C (rpc.c), so that it costs next to nothing; load.py asks for
-that. Rule: versions are pinned, for the rows' conditions tell them.
+the check of its answers, and drives it through grpcio; load.py asks for that. Rule: versions are pinned, for the rows'
+conditions tell them.
 """
 
 import json
@@ -35,8 +35,8 @@ class Worker:
     prepare: Callable[[Path], None] = lambda environment: None
 
     def absent(self) -> str | None:
-        """Why it cannot be had here, or None; installs it into cache() and compiles the load side when first asked."""
-        return _compiled() or self._installed()
+        """Why it cannot be had here, or None; installs it into cache() when first asked."""
+        return self._installed()
 
     def command(self, launch: Launch) -> list[str]:
         """The host stand-in, told how to start the worker."""
@@ -45,7 +45,6 @@ class Worker:
             "app": str(APP),
             "command": [python, *self.arguments],
             "indexes": self.indexes,
-            "library": str(_library()),
             "port": launch.port,
             "processes": launch.processes,
             "protos": self.protos,
@@ -73,17 +72,6 @@ class Worker:
         self.prepare(environment)
         ready.write_text(wanted)
         return None
-
-
-def _library() -> Path:
-    return cache() / "rpc.so"
-
-
-def _compiled() -> str | None:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return "no C compiler (cc, gcc) on this machine for its load side"
-    return _failure([compiler, "-O2", "-shared", "-fPIC", "-o", str(_library()), str(APP / "rpc.c")])
 
 
 def _failure(command: list[str]) -> str | None:
@@ -140,13 +128,16 @@ LIBRARY: Final = Worker(
     indexes=True,
     prepare=_place_protocol,
 )
-DRIVEN: Final = "driven over gRPC by a host stand-in in C, without the host's own work and without HTTP"
+DRIVEN: Final = "driven by a host stand-in over grpcio, without the host's own work and without HTTP"
+
+FUNCTIONS_OF_BOTH: Final = frozenset({"order", "echo", "work", "wait", "compute", "consume"})
 
 CONTENDERS: Final = [
     Contender(
         WHOLE.name,
         WHOLE.command,
         WHOLE.absent,
+        functions=FUNCTIONS_OF_BOTH,
         conditions="the whole official worker, but of 2020: 1.1.9, the last on PyPI, on Python 3.8 with grpcio 1.33, "
         f"and its one thread per process; {DRIVEN}",
         driven=True,
@@ -155,6 +146,7 @@ CONTENDERS: Final = [
         LIBRARY.name,
         LIBRARY.command,
         LIBRARY.absent,
+        functions=FUNCTIONS_OF_BOTH,
         conditions="today's official library, 1.3.0 with azure-functions 2.3.0, in a stand-in for its proxy worker, "
         "which is not on PyPI: a gRPC stream of the same make, on the grpcio (1.70) and protobuf (5.29) that the "
         f"library is tested with; Python 3.13 or newer, threads as by its default; {DRIVEN}",

@@ -61,6 +61,10 @@ class Running:
         except psutil.NoSuchProcess:
             return []
 
+    def cpu_s(self) -> float:
+        """Seconds of CPU time that all processes of the tree have taken."""
+        return float(sum(sum(process.cpu_times()[:2]) for process in self.tree()))
+
     def last_words(self, limit: int = 600) -> str:
         """The end of what the contender wrote."""
         return self.folder.joinpath("output.log").read_bytes()[-limit:].decode(errors="replace").strip()

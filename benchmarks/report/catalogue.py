@@ -55,6 +55,13 @@ CATALOGUE: Final = {
         "short_p99_ms",
         IDEAL,
     ),
+    "neighbour": Entry(
+        "The spin beside a host on the same CPUs",
+        "As many load processes as CPUs, each computing for some milliseconds (host ms) before each forwarded request. "
+        "CPU: of all the server's processes, per request. FASTWORKER_SPIN in microseconds.",
+        ("per_second", "cpu_us", "p50_us", "p99_us"),
+        more_is_better=True,
+    ),
     "workers": Entry(
         "How many workers",
         "Throughput and p99 over FASTWORKER_WORKERS.",

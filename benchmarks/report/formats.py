@@ -10,6 +10,8 @@ from typing import Any
 UNITS = {"us": "us", "ms": "ms", "s": "s", "mb": "MB", "bytes": "bytes", "percent": "%"}
 SINGULAR = {"workers": "worker", "processes": "process", "items": "item"}
 PER_SECOND = "per_second"
+# Members of a variant whose value tells nothing without their name, though it is no number.
+PREFIXED = frozenset({"spin", "threads"})
 
 
 def unit_of(metric: str) -> str:
@@ -69,6 +71,8 @@ def size(payload: int) -> str:
 def member(name: str, value: Any) -> str:
     """One member of a variant in formats."""
     told = name.replace("_", " ")
+    if name in PREFIXED:
+        return f"{told} {value}"
     if name == "payload" and isinstance(value, int):
         return size(value)
     if isinstance(value, bool):

@@ -46,11 +46,11 @@ def _measure(server: Running, size: int, framing: str) -> dict[str, float]:
     call = calls.echo(size)
     times, cpus, peaks = [], [], []
     for _ in range(TIMES):
-        before, cpu = _resident(server, reset=True), _cpu(server)
+        before, cpu = _resident(server, reset=True), server.cpu_s()
         began = time.perf_counter()
         call.check(*_upload(server, call, framing))
         times.append((time.perf_counter() - began) * 1e3)
-        cpus.append((_cpu(server) - cpu) * 1e3)
+        cpus.append((server.cpu_s() - cpu) * 1e3)
         peaks.append((_resident(server, reset=False) - before) / 1e6)
     return {name: statistics.median(all_) for name, all_ in (("p50_ms", times), ("cpu_ms", cpus), ("peak_mb", peaks))}
 
@@ -70,11 +70,6 @@ def _upload(server: Running, call: calls.Call, framing: str) -> tuple[int, bytes
         connection.send(body)
         answer = connection.getresponse()
         return answer.status, answer.read()
-
-
-def _cpu(server: Running) -> float:
-    """Seconds of all processes."""
-    return sum(sum(process.cpu_times()[:2]) for process in server.tree())
 
 
 def _resident(server: Running, *, reset: bool) -> int:

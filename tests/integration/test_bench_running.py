@@ -36,7 +36,7 @@ def every_call(contender: Contender) -> list[Call]:
     return [call for function in sorted(contender.functions) for call in made[function]]
 
 
-@pytest.mark.parametrize("name", ["floor", "fastworker", "fastworker, no spin"])
+@pytest.mark.parametrize("name", ["floor", "fastworker", "fastworker, no spin", "pool"])
 def test_contender_answers_all_its_functions_and_leaves_nothing(name: str):
     """The whole tree ends with the block."""
     contender = CONTENDERS[name]

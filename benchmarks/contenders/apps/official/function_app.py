@@ -31,3 +31,16 @@ def work(job: str) -> bytes:
 def wait(job: str) -> bytes:
     """Waits and computes."""
     return functions.wait(job)
+
+
+@app.route("compute", methods=["POST"])
+def compute(req: func.HttpRequest) -> func.HttpResponse:
+    """Computes, asked over http."""
+    return functions.compute(req)
+
+
+@app.queue_trigger("msg", queue_name="jobs", connection="AzureWebJobsStorage")
+@app.blob_output("$return", path="results/{sys.RandGuid}", connection="AzureWebJobsStorage")
+def consume(msg: func.QueueMessage) -> str:
+    """Computes, asked by a queue message."""
+    return functions.consume(msg)

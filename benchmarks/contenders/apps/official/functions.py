@@ -31,3 +31,13 @@ def work(job: str) -> bytes:
 def wait(job: str) -> bytes:
     """Waits and computes, for half of `job` milliseconds each."""
     return wait_and_burn(json.loads(job))
+
+
+def compute(req: func.HttpRequest) -> func.HttpResponse:
+    """Computes for `ms` milliseconds of the query."""
+    return func.HttpResponse(burn(float(req.params["ms"])).hex())
+
+
+def consume(msg: func.QueueMessage) -> str:
+    """Computes for as long as the message says (`ms=10`), and returns the digest."""
+    return burn(float(msg.get_body().decode().partition("=")[2])).hex()
