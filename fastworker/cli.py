@@ -82,6 +82,10 @@ def serve(argv: Sequence[str]) -> int:
 
         settings = settings_for_debugging(settings)
     logs.take_over_streams()
+    if settings.traces is not None:
+        from fastworker.telemetry.extra import checked
+
+        settings = checked(settings)
     # What the app starts imports from the app's root, too, where no bytecode may appear (bytecode.py).
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     cpus = usable_cpus()
@@ -162,7 +166,14 @@ def open_listener(port: int) -> socket.socket:
 def _warden_main(control: "ControlSocket", inherited: "Inherited", settings: "Settings") -> NoReturn:
     from fastworker.supervisor import warden
 
-    warden.main(control, inherited, settings, _zygote_main)
+    warden.main(control, inherited, settings, _zygote_main, _writer_main)
+
+
+def _writer_main(inherited: "Inherited", settings: "Settings", parent: int) -> None:
+    """Runs in the process that writes the spans of the dead."""
+    from fastworker.telemetry import dead_spans
+
+    dead_spans.main(inherited, settings, parent)
 
 
 def _zygote_main(control: "ControlSocket", inherited: "Inherited", settings: "Settings", parent: int) -> NoReturn:

@@ -48,6 +48,12 @@ class MixedAuthError(FastworkerError):
     exit_code = 3
 
 
+class TelemetryError(FastworkerError):
+    """Traces were asked for, and cannot be exported: a library is missing, or a variable says what it cannot do."""
+
+    exit_code = 2
+
+
 class PortInUseError(FastworkerError):
     """The port given by the host cannot be bound."""
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any, Final
 
 from fastworker import entries, output
@@ -105,6 +106,8 @@ class EventLog:
     def __init__(self) -> None:
         self.level = logging.INFO
         self.format: Format = "text"  # see entries.py
+        # The current span's ids, in JSON; set where traces are on.
+        self.trace_ids: Callable[[], dict[str, str]] | None = None
 
     def debug(self, event: str, **fields: Any) -> None:
         """For those who look for a fault."""
@@ -306,6 +309,8 @@ def write_traceback(message: str, exc: BaseException) -> None:
 
 def write_line(level: int, message: str, fields: dict[str, Any]) -> None:
     """Write one record in the format that is set, in one piece. Never raises, and never waits for long."""
+    if log.trace_ids is not None and log.format == "json":
+        fields = {**fields, **log.trace_ids()}
     try:
         data = entries.entry(log.format, level, message, fields)
     except (ValueError, RecursionError) as error:  # a field that contains itself

@@ -25,6 +25,19 @@ Count = Annotated[int, Meta(ge=1)]
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
+# The standard variables that name a receiver of traces, and so turn them on.
+OTLP_NAMES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+OTEL_NAMES = (
+    *("OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_RESOURCE_ATTRIBUTES"),
+    *("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
+)
+INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+# What Azure tells an app about where it runs: attributes of every span (docs/tracing.md).
+SITE_NAMES = (
+    *("WEBSITE_SITE_NAME", "WEBSITE_SLOT_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_OWNER_NAME", "WEBSITE_RESOURCE_GROUP"),
+    *("REGION_NAME", "CONTAINER_NAME"),
+)
+
 # Overrides of host.json, and what tells the plan.
 HOST_SETTINGS = ("AZUREFUNCTIONSJOBHOST", "CONTAINER_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SKU")
 
@@ -67,6 +80,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)]
     # What the host reads its configuration from beside host.json (protocol 1.1): its own names only.
     host_settings: dict[str, str] = {}
+    # Where spans go, if anywhere.
+    traces: Literal["otel", "azure-monitor"] | None = None
+    # The standard variables that are not left to OpenTelemetry's own reading alone, and what Azure tells of the app.
+    otel: dict[str, str] = {}
+    site: dict[str, str] = {}
 
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
@@ -170,6 +188,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    telemetry: Annotated[
+        Literal["otel", "azure-monitor", "off"] | None,
+        option(
+            "otel, azure-monitor, off or auto",
+            "where the spans of invocations go; auto: by OTLP if a standard OTEL_ variable names a receiver",
+            word="auto",
+        ),
+    ] = None
+
     debugpy: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,
         option("a port, or off", "listen for a debugger: one worker, no deadlines", word="off"),
@@ -179,6 +206,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def limits(self) -> TimeLimits:
         """What is set of time, for deadline.py's rules."""
         return TimeLimits(self.deadline, self.grace, self.cap)
+
+    @property
+    def app_name(self) -> str:
+        """What the app is called where nothing else names it: its folder, or its module."""
+        named = self.app_root or (self.app or "").removesuffix("function_app.py").partition(":")[0]
+        return named.rstrip("/").rpartition("/")[2].removesuffix(".py").strip(".") or "fastworker"
 
     @property
     def on_mixed_auth(self) -> Literal["refuse", "allow", "warn"]:
@@ -216,6 +249,8 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         "host_settings": {name: text for name, text in environ.items() if name.upper().startswith(HOST_SETTINGS)},
         "core_tools": bool(environ.get("FUNCTIONS_CORETOOLS_ENVIRONMENT")),
         "disabled": disabled_functions(environ),
+        "otel": {name: environ[name] for name in OTEL_NAMES if environ.get(name)},
+        "site": {name: environ[name] for name in SITE_NAMES if environ.get(name)},
     }
     values["port"] = _port(flags.pop("port"), environ, problems)
     sources = {name: (PREFIX + name.upper(), environ.get(PREFIX + name.upper())) for name in known}
@@ -232,11 +267,29 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             values[name] = _convert(text, fields[name].type, known[name])
         except (ValueError, msgspec.ValidationError):
             problems.append(f"{source}={text!r}: expected {(known[name].extra or {})['expects']}")
+    values["traces"] = _traces(values.get("telemetry"), environ, problems)
     problems += _unknown_names(environ, known)
     problems += _too_late(values, fields)
     if problems:
         raise SettingsError(problems)
     return Settings(**values)
+
+
+def _traces(
+    telemetry: Literal["otel", "azure-monitor", "off"] | None, environ: Mapping[str, str], problems: list[str]
+) -> Literal["otel", "azure-monitor"] | None:
+    """Where spans go: as FASTWORKER_TELEMETRY says; by itself as the standard variables do."""
+    if telemetry == "off" or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    if telemetry == "azure-monitor":
+        if not environ.get(INSIGHTS):
+            problems.append(
+                f"FASTWORKER_TELEMETRY='azure-monitor': {INSIGHTS} is not set, so nobody would get the spans"
+            )
+        return telemetry
+    if environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
+        return None
+    return "otel" if telemetry == "otel" or any(environ.get(name) for name in OTLP_NAMES) else None
 
 
 def disabled_functions(environ: Mapping[str, str]) -> frozenset[str]:

@@ -8,12 +8,14 @@ import select
 from typing import NamedTuple
 
 from fastworker.ipc.board import Board
+from fastworker.ipc.running_spans import RunningSpans
 from fastworker.ipc.stack_dump import StackDumps
 
 
 class Inherited(NamedTuple):
-    """The shared epoll, the board, and the pipe for pictures of stuck workers."""
+    """The shared epoll, the board, the pipe for pictures of stuck workers; the spans that run, if traces are on."""
 
     shared: select.epoll
     board: Board
     pictures: StackDumps
+    spans: RunningSpans | None = None

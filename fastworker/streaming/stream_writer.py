@@ -23,8 +23,11 @@ LAST_CHUNK = b"0\r\n\r\n"
 class Outgoing:
     """One answer. `begun` once a byte of it may be out: from then on it is completed, or cut.
 
-    The generators yield True whenever the client has no room: `wait` or `await ready()` then.
+    The generators yield True whenever the client has no room: `wait` or `await ready()` then. `status` is that of
+    the head, 0 while there is none.
     """
+
+    status = 0
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Outgoing:
         self._chunked = length is None and self._understands_chunks
         keep_alive = self._on_begin(length is None and not self._chunked)
         self.begun = True
+        self.status = status
         self._pending = render_head(
             status, content_type, headers, length=length, keep_alive=keep_alive, chunked=self._chunked
         )

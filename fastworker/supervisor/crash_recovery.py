@@ -5,14 +5,14 @@ Rule: the worker is dead before anything here happens, so that nobody answers tw
 """
 
 import contextlib
-import select
 import socket
 import time
 from collections.abc import Collection, Iterable
 
 from fastworker.ipc import linux
-from fastworker.ipc.board import Board, Phase
+from fastworker.ipc.board import Phase
 from fastworker.ipc.connections import Audit, Connections
+from fastworker.ipc.inherited import Inherited
 from fastworker.logs import log
 from fastworker.outcomes import CRASHED
 from fastworker.protocol.answer import render
@@ -25,10 +25,11 @@ class Rescue:
     """Looks after what dead workers had taken."""
 
     def __init__(
-        self, shared: select.epoll, board: Board, connections: Connections, acceptor: Acceptor, totals: Totals
+        self, inherited: Inherited, connections: Connections, acceptor: Acceptor, totals: Totals
     ) -> None:
-        self._shared = shared
-        self._board = board
+        self._shared = inherited.shared
+        self._board = inherited.board
+        self._spans = inherited.spans
         self._connections = connections
         self._acceptor = acceptor
         self._totals = totals
@@ -40,6 +41,14 @@ class Rescue:
     def taken_by(self, slot: int) -> list[int]:
         """The connections that the board says the worker in `slot` has."""
         return [number for number in self._connections.open_numbers() if self._board.owner(number) == slot]
+
+    def settle_all(self, slot: int, taken: Iterable[int], death: crash_rules.Death) -> None:
+        """Ends what the dead worker in `slot` had in hand: its connections, and the spans of its invocations."""
+        for number in taken:
+            self.settle(number, death)
+        if self._spans is not None:
+            now_ns, end_ns = time.monotonic_ns(), time.time_ns()
+            self._spans.bury(slot, death.status, death.detail, now_ns=now_ns, end_ns=end_ns)
 
     def settle(self, number: int, death: crash_rules.Death) -> None:
         """Ends a dead worker's hold on a connection, with an answer in its place where there has to be one."""

@@ -41,6 +41,7 @@ from fastworker.ipc.control import (
 )
 from fastworker.ipc.inherited import Inherited
 from fastworker.ipc.processes import Process, how_it_ended, own_signals
+from fastworker.ipc.running_spans import RunningSpans
 from fastworker.ipc.stack_dump import StackDumps
 from fastworker.logs import log, write_traceback
 from fastworker.output import never_wait
@@ -90,7 +91,8 @@ class Supervisor:
         # Before any fork: every process must see the same epoll and the same board.
         self._shared = select.epoll()
         self._board = Board(slots, numbers.first, numbers.size)
-        self._inherited = Inherited(self._shared, self._board, StackDumps())
+        spans = RunningSpans.where(settings.traces, slots, settings.concurrency)
+        self._inherited = Inherited(self._shared, self._board, StackDumps(), spans)
         self._connections = Connections(self._shared, numbers)
         self._pool = Pool(
             size=workers,
@@ -106,7 +108,7 @@ class Supervisor:
         self._loop = uvloop.new_event_loop()
         self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
         self._totals = Totals(self._board)
-        self._rescue = Rescue(self._shared, self._board, self._connections, self._acceptor, self._totals)
+        self._rescue = Rescue(self._inherited, self._connections, self._acceptor, self._totals)
         forked = lambda slot: self._step(pool.WorkerForked(slot))  # noqa: E731
         self._workers = Workers(self._loop, self._zygotes, self._on_message, forked, self._worker_gone)
         self._watchdog = Watchdog(
@@ -262,8 +264,7 @@ class Supervisor:
             if self._board.owner(number) == slot:
                 self._board.release(number)
         self._connections.forget_holder(slot)
-        for number in taken:
-            self._rescue.settle(number, death)
+        self._rescue.settle_all(slot, taken, death)
         self._totals.worker_gone(slot)
         if not expected:
             self._rescue.begin_audit(self._workers.slots())

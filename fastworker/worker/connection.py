@@ -33,7 +33,7 @@ from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem, r
 from fastworker.protocol.http1 import BodyPieces, HTTP1Connection, Rejection, Request
 from fastworker.streaming.request_body import ArrivingBody
 from fastworker.streaming.stream_writer import Outgoing
-from fastworker.worker.dispatch import Call, Plain, Service, never_started
+from fastworker.worker.dispatch import Call, Plain, Service
 from fastworker.worker.loop_thread import LoopThread
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ class InPlace(Exchange):
         conversation.began_ns = now_ns = time.monotonic_ns()
         answer: Answer | Streamed
         if now_ns >= call.deadline.soft_ns:
-            answer = never_started(call, (now_ns - call.deadline.sent_ns) / 1e9)
+            answer = self._service.never_started(call, (now_ns - call.deadline.sent_ns) / 1e9)
         else:
             answer = self._service.run(call, self._plain(conversation, call))
         if self._end(conversation, answer) and self._advance(conversation):

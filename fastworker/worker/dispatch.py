@@ -16,6 +16,7 @@ import msgspec
 
 from fastworker.deadline import Deadline, deadline_from, grace_within_s, limit_of
 from fastworker.entries import shown
+from fastworker.errors import TelemetryError
 from fastworker.functions.build import Function
 from fastworker.functions.choice import READINESS, Choice
 from fastworker.functions.invocation import (
@@ -32,7 +33,8 @@ from fastworker.functions.loaded_app import LoadedApp, host_timeout_s
 from fastworker.functions.mixed_auth import may_not_redirect
 from fastworker.ipc.board import Board, Seat
 from fastworker.ipc.counters import NO_FUNCTION, base_of
-from fastworker.logs import Capture, write_refusal
+from fastworker.ipc.inherited import Inherited
+from fastworker.logs import Capture, log, write_refusal
 from fastworker.outcomes import NONE, REJECTED
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem
 from fastworker.protocol.body_limit import envelope_limit
@@ -90,7 +92,7 @@ class Plain(NamedTuple):
 class Service:
     """The functions of one worker. `in_flight` are the async invocations, each by the task that runs it.
 
-    `seat` is the main thread's.
+    `seat` is the main thread's. traced_dispatch.py has another way around each invocation, where traces are on.
     """
 
     def __init__(self, app: LoadedApp, settings: Settings, board: Board, seat: Seat) -> None:
@@ -174,7 +176,7 @@ class Service:
             self._tell(503, "the server is stopping", call)
             return problem(503, "the server is stopping", function=function.name, headers=RETRY_AFTER)
         if call.waited_ms and time.monotonic_ns() >= deadline.soft_ns:
-            return never_started(call, call.waited_ms / 1000)
+            return self.never_started(call, call.waited_ms / 1000)
         return None
 
     def run(self, call: Call, plain: Plain | None) -> Answer | Streamed:
@@ -183,7 +185,7 @@ class Service:
         around = self._surroundings
         assert around is not None
         self._seat.inline(soft_ns)
-        answer = around.copy().run(self._main_thread.run, soft_ns, _run, _late, call, plain)
+        answer = around.copy().run(self._main_thread.run, soft_ns, self._run, self._late, call, plain)
         self._seat.inline(0)
         around.after()
         return answer
@@ -228,10 +230,10 @@ class Service:
         An answer, if the request is refused.
         """
         try:
-            invocation = _begin(call, plain)
+            invocation = begin_call(call, plain)
         except Rejected as rejected:
-            return rejected.answer
-        coroutine = run_async(invocation)
+            return self._refused(rejected)
+        coroutine = self._run_async(invocation)
         around = self._surroundings
         assert around is not None
         # Not create_task, which has somebody look at its end: `outcome` does.
@@ -253,18 +255,52 @@ class Service:
         finally:
             invocation.error = None  # as in _run
 
+    # -- what traces wrap ----------------------------------------------------------------------------------------
 
-def never_started(call: Call, waited_s: float) -> Answer:
-    """The answer to a request whose deadline passed before its handler was called."""
-    function = call.function
-    assert function is not None
-    waited = f"the request waited {waited_s:g} s for a free worker"
-    detail = f"never started: {waited}, and the deadline is {call.limit_s:g} s"
-    write_refusal(504, f"{detail} ({function.limit_name})", function=function.name, invocation_id=call.id)
-    return problem(504, detail, function=function.name, invocation_id=call.id, outcome=REJECTED)
+    _run_async = staticmethod(run_async)
+
+    @staticmethod
+    def _run(call: Call, plain: Plain | None) -> Answer | Streamed:
+        try:
+            invocation = begin_call(call, plain)
+        except Rejected as rejected:
+            return rejected.answer
+        answer = run_sync(invocation)
+        invocation.error = None  # its traceback holds the invocation: a cycle, and with it all that the handler held
+        return answer
+
+    @staticmethod
+    def _late(call: Call, plain: Plain | None) -> Answer | Streamed:
+        """The deadline struck outside of the handler: its request was decoded then, or its answer was on the way."""
+        function = call.function
+        assert function is not None
+        detail = f"the deadline of {call.limit_s:g} s passed while the function ran"
+        where = f"{function.limit_name}; its request was being decoded, or its answer made"
+        write_refusal(504, f"{detail} ({where})", function=function.name, invocation_id=call.id)
+        if plain is not None and plain.outgoing.begun:
+            return CUT_LATE
+        return problem(504, detail, function=function.name, invocation_id=call.id)
+
+    @staticmethod
+    def _refused(rejected: Rejected) -> Answer:
+        """Of an async invocation that ended before its handler was called."""
+        return rejected.answer
+
+    def never_started(self, call: Call, waited_s: float) -> Answer:
+        """The answer to a request whose deadline passed before its handler was called."""
+        function = call.function
+        assert function is not None
+        waited = f"the request waited {waited_s:g} s for a free worker"
+        detail = f"never started: {waited}, and the deadline is {call.limit_s:g} s"
+        write_refusal(504, f"{detail} ({function.limit_name})", function=function.name, invocation_id=call.id)
+        return problem(504, detail, function=function.name, invocation_id=call.id, outcome=REJECTED)
+
+    def close(self, within_s: float, beat: Callable[[], None]) -> None:
+        """The worker ends, and its stop hooks have run."""
 
 
-def _begin(call: Call, plain: Plain | None) -> Invocation:
+def begin_call(call: Call, plain: Plain | None) -> Invocation:
+    """The invocation that a call asks for. Raises Rejected."""
     assert call.function is not None
     traceparent = call.request.traceparent
     trace = None if traceparent is None else traceparent.decode("latin-1")
@@ -288,26 +324,22 @@ def _begin(call: Call, plain: Plain | None) -> Invocation:
     )
 
 
-def _run(call: Call, plain: Plain | None) -> Answer | Streamed:
+def make_service(app: LoadedApp, settings: Settings, inherited: Inherited, seat: Seat, slot: int) -> Service:
+    """The functions of the worker in `slot`, traced or not.
+
+    Raises TelemetryError if they cannot be traced, and FASTWORKER_TELEMETRY asks for it.
+    """
+    if inherited.spans is None:
+        return Service(app, settings, inherited.board, seat)
+    from fastworker.worker.traced_dispatch import TracedService  # noqa: PLC0415 - nobody else pays for it
+
     try:
-        invocation = _begin(call, plain)
-    except Rejected as rejected:
-        return rejected.answer
-    answer = run_sync(invocation)
-    invocation.error = None  # its traceback holds the invocation: a cycle, and with it all that the handler held
-    return answer
-
-
-def _late(call: Call, plain: Plain | None) -> Answer | Streamed:
-    """The deadline struck outside of the handler, while its request was decoded or its answer was on the way."""
-    function = call.function
-    assert function is not None
-    detail = f"the deadline of {call.limit_s:g} s passed while the function ran"
-    where = f"{function.limit_name}; its request was being decoded, or its answer made"
-    write_refusal(504, f"{detail} ({where})", function=function.name, invocation_id=call.id)
-    if plain is not None and plain.outgoing.begun:
-        return CUT_LATE
-    return problem(504, detail, function=function.name, invocation_id=call.id)
+        return TracedService(app, settings, inherited.board, seat, inherited.spans, slot)
+    except TelemetryError as error:
+        if settings.telemetry is not None:
+            raise
+        log.warning("telemetry.missing", slot=slot, detail=str(error))
+        return Service(app, settings, inherited.board, seat)
 
 
 def _cancel(

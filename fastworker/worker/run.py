@@ -54,7 +54,7 @@ from fastworker.logs import log, write_traceback
 from fastworker.protocol.http1 import HTTP1Connection
 from fastworker.settings import Settings
 from fastworker.worker.connection import Conversation, InPlace
-from fastworker.worker.dispatch import Call, Service
+from fastworker.worker.dispatch import Call, make_service
 from fastworker.worker.loop_thread import LoopThread
 from fastworker.worker.rest import Rest
 from fastworker.worker.slow_loop import SlowLoop
@@ -135,7 +135,7 @@ class Worker:
         self._loop_seat = LoopSeat(inherited.board, slot, os.getpid())
         self._held = Held(inherited.shared)
         self._conversations: dict[int, Conversation] = {}
-        self._service = Service(app, settings, inherited.board, self._seat)
+        self._service = make_service(app, settings, inherited, self._seat, slot)
         self._buffered = Buffered(self._seat, settings.max_buffered or default_limit())
         self._slow_loop = SlowLoop(app.root, self._thread, self._service.capture_of)
         self._exchange = InPlace(
@@ -215,6 +215,7 @@ class Worker:
                 log.error("hook.failed", detail=str(error))
         self._seat.inline(0)
         self._thread.end(until, self._seat.beat)
+        self._service.close(began + drain_s - time.monotonic(), self._seat.beat)
 
     def _run_hook(self, hook: Callable[[], Any], kind: str) -> None:
         try:

@@ -19,7 +19,7 @@ from fastworker.ipc.board import LoopSeat
 from fastworker.logs import log, write_traceback
 from fastworker.protocol.answer import Answer, Streamed, problem, render
 from fastworker.worker.connection import Conversation, Exchange
-from fastworker.worker.dispatch import Call, Service, never_started
+from fastworker.worker.dispatch import Call, Service
 from fastworker.worker.loop_thread import LoopThread
 
 Ts = TypeVarTuple("Ts")
@@ -157,7 +157,9 @@ class Turns(Exchange):
         if self._claim(conversation, call):
             conversation.timer = None
             self._unfinished.add(conversation)
-            self._go_on(conversation, never_started(call, (time.monotonic_ns() - call.deadline.sent_ns) / 1e9))
+            self._go_on(
+                conversation, self._service.never_started(call, (time.monotonic_ns() - call.deadline.sent_ns) / 1e9)
+            )
 
     def _go_on(self, conversation: Conversation, answer: Answer | Streamed) -> None:
         if self._end(conversation, answer) and self._advance(conversation):

@@ -77,6 +77,10 @@ def main(
         except FastworkerError as error:
             control.send(AppFailed(error.exit_code, cause_of(error)))
             _end(error.exit_code)
+        if inherited.spans is not None:  # once, and not in each worker
+            from fastworker.telemetry import tracing  # noqa: PLC0415
+
+            tracing.prepare(settings)
         linux.keep_streams_taken()
         app.tell()
         _warn_of_threads()

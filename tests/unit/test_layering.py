@@ -20,10 +20,11 @@ ROOMS = {
     "config": {"hostrules", "protocol"},
     "ipc": {"cpus"},
     "streaming": {"protocol"},
+    "telemetry": {"ipc", "settings", *LOGGING},
     "functions": {"protocol", "config", "hostrules", "streaming", "adapters", "forks", *LOGGING},
     "adapters": {"functions", "protocol", "config", *LOGGING},
-    "worker": {"functions", "ipc", "protocol", "streaming", "settings", "forks", *LOGGING},
-    "zygote": {"functions", "ipc", "settings", "exits", *LOGGING},
+    "worker": {"functions", "ipc", "protocol", "streaming", "telemetry", "settings", "forks", *LOGGING},
+    "zygote": {"functions", "ipc", "telemetry", "settings", "exits", *LOGGING},
     "supervisor": {"ipc", "protocol", "settings", *LOGGING},
     "devhost": {"hostrules", "protocol", "config", "functions"},
     "commands": {"devhost", "hostrules", "protocol", "config", "functions", "settings", *LOGGING},
@@ -40,7 +41,13 @@ FILES = {
 # Development tools, imported by nobody that serves.
 TOOLS = {"testing", "testing_host", "devhost", "commands"}
 # Imported inside of a function, when a flag or a handler asks for it.
-OPTIONAL = {"worker.debugger": {"debugpy"}, "protocol.forms": {"multipart"}}
+OPTIONAL = {
+    "worker.debugger": {"debugpy"},
+    "protocol.forms": {"multipart"},
+    # These two modules are imported by nobody but inside of a function, if traces are on.
+    "telemetry.tracing": {"opentelemetry"},
+    "telemetry.exporting": {"opentelemetry", "azure"},
+}
 
 
 def _module(path: Path) -> str:

@@ -52,6 +52,7 @@ TABLE: list[tuple[str, Any, list[Any], list[str]]] = [
     ("mixed_auth", "refuse", [("allow", "allow"), ("refuse", "refuse")], ["1", "", "deny"]),
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
     ("log_format", None, [("text", "text"), ("json", "json"), ("line", "line"), ("auto", None)], ["xml", ""]),
+    ("telemetry", None, [("otel", "otel"), ("off", "off"), ("auto", None)], ["on", "azure", "", "1"]),
     ("debugpy", None, [("5678", 5678), ("off", None)], ["0", "65536", "1.5", "auto", ""]),
 ]
 NAMES = [row[0] for row in TABLE]
@@ -295,3 +296,50 @@ def test_core_tools_are_known_by_their_variable():
     """The handler inherits it from the host."""
     assert parse_settings([], {**HOST, "FUNCTIONS_CORETOOLS_ENVIRONMENT": "true"}).core_tools
     assert not parse_settings([], {**HOST, "FUNCTIONS_CORETOOLS_ENVIRONMENT": ""}).core_tools
+
+
+@pytest.mark.parametrize(
+    ("variables", "traces"),
+    [
+        ({}, None),
+        ({"OTEL_SERVICE_NAME": "shop", "OTEL_TRACES_SAMPLER": "always_on"}, None),  # nobody to send to
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:4318"}, "otel"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x:4318/v1/traces"}, "otel"),
+        ({"OTEL_TRACES_EXPORTER": "console"}, "otel"),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:4318"}, None),
+        ({"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:4318"}, None),
+        ({"OTEL_SDK_DISABLED": "true", "FASTWORKER_TELEMETRY": "otel"}, None),
+        ({"FASTWORKER_TELEMETRY": "otel"}, "otel"),
+        ({"FASTWORKER_TELEMETRY": "off", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:4318"}, None),
+        ({"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=0"}, None),  # the host has it always
+        (
+            {"FASTWORKER_TELEMETRY": "azure-monitor", "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=0"},
+            "azure-monitor",
+        ),
+    ],
+)
+def test_traces_are_on_when_the_standard_variables_or_our_own_say_so(variables, traces):
+    """And only then."""
+    assert parse_settings([], HOST | variables).traces == traces
+
+
+def test_azure_monitor_without_a_connection_string_is_refused():
+    """Nobody would get the spans."""
+    (problem,) = problems_of(environ=HOST | {"FASTWORKER_TELEMETRY": "azure-monitor"})
+    assert "APPLICATIONINSIGHTS_CONNECTION_STRING is not set" in problem
+
+
+@pytest.mark.parametrize(
+    ("app", "root", "name"),
+    [
+        ("function_app.py", "/home/site/wwwroot", "wwwroot"),
+        ("shop/function_app.py", None, "shop"),
+        ("shop.py", None, "shop"),
+        ("shop:app", None, "shop"),
+        (".", None, "fastworker"),
+        (None, None, "fastworker"),
+    ],
+)
+def test_an_app_without_a_name_is_called_by_its_folder_or_module(app, root, name):
+    """As `service.name` of its spans."""
+    assert Settings(port=0, app=app, app_root=root).app_name == name

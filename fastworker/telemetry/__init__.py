@@ -1,0 +1,1 @@
+"""What others may watch of a server: its spans, for OpenTelemetry."""
