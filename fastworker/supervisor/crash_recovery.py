@@ -24,9 +24,7 @@ from fastworker.supervisor.totals import Totals
 class Rescue:
     """Looks after what dead workers had taken."""
 
-    def __init__(
-        self, inherited: Inherited, connections: Connections, acceptor: Acceptor, totals: Totals
-    ) -> None:
+    def __init__(self, inherited: Inherited, connections: Connections, acceptor: Acceptor, totals: Totals) -> None:
         self._shared = inherited.shared
         self._board = inherited.board
         self._spans = inherited.spans

@@ -124,8 +124,7 @@ class Worker:
         self, slot: int, control: ControlSocket, inherited: Inherited, settings: Settings, app: LoadedApp
     ) -> None:
         self._control = control
-        self._shared = inherited.shared
-        self._pictures = inherited.pictures
+        self._shared, self._pictures = inherited.shared, inherited.pictures
         self._settings = settings
         self._concurrency = settings.concurrency or app.app.concurrency
         self._app = app.app
@@ -257,12 +256,9 @@ class Worker:
         self._seat.leave()
         self._loop_seat.leave()
         self._held.drop_all()
-        with contextlib.suppress(OSError):
-            self._control.close()
-        with contextlib.suppress(OSError):
-            self._shared.close()
-        with contextlib.suppress(OSError):
-            self._thread.leave()
+        for leave in (self._control.close, self._shared.close, self._thread.leave):
+            with contextlib.suppress(OSError):
+                leave()
         faulthandler.unregister(DUMP_SIGNAL)
         linux.name_process("fastworker-fork")
 

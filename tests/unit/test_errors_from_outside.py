@@ -96,7 +96,8 @@ class Half:
         self.told: list[tuple[int, control.AnyMessage]] = []
         self.pictures = StackDumps()
         self.acceptor = self.acceptor_of(self.listener)
-        self.rescue = Rescue(self.shared, self.board, self.connections, self.acceptor, Totals(self.board))
+        inherited = Inherited(self.shared, self.board, self.pictures)
+        self.rescue = Rescue(inherited, self.connections, self.acceptor, Totals(self.board))
 
     def acceptor_of(self, listener: Any) -> Acceptor:
         tell = lambda slot, message: self.told.append((slot, message))  # noqa: E731

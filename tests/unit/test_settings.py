@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastworker.errors import SettingsError
-from fastworker.settings import PREFIX, build_parser, options, parse_settings, parse_size
+from fastworker.settings import PREFIX, Settings, build_parser, options, parse_settings, parse_size
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 HOST = {"FUNCTIONS_CUSTOMHANDLER_PORT": "4711"}
