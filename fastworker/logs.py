@@ -56,7 +56,7 @@ class Capture:
     `left_out` counts the lines for which there was no room.
     """
 
-    __slots__ = ("function", "invocation_id", "is_open", "left_out", "lines", "room")
+    __slots__ = ("__weakref__", "function", "invocation_id", "is_open", "left_out", "lines", "room")
 
     def __init__(self, function: str, invocation_id: str) -> None:
         self.function = function

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import types
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def adapt_register(register: Any, folder: Path) -> AzureApp:
     Raises ValueError, as the library does, for functions that it cannot build (two of one name, no trigger).
     """
     app = AzureApp(folder, f"azure.functions {type(register).__name__}")
-    for function in register.get_functions():
+    for function in _functions_of(register):
         handler = function.get_user_function()
         name = function.get_function_name()
         where = place_of(handler)
@@ -73,6 +74,21 @@ def adapt_register(register: Any, folder: Path) -> AzureApp:
             declaration.members["retry"] = _retry(retry)
     _set_up_logging(folder)
     return app
+
+
+# The functions of each FunctionApp that has been adapted, and how many decorators it had then.
+_BUILT: Final["weakref.WeakKeyDictionary[Any, tuple[int, list[Any]]]"] = weakref.WeakKeyDictionary()
+
+
+def _functions_of(register: Any) -> list[Any]:
+    """`get_functions`, which the library lets nobody call twice; each test of an app makes a TestClient of it."""
+    count = len(getattr(register, "_function_builders", ()))
+    known = _BUILT.get(register)
+    if known is None or known[0] != count:
+        if known is not None:
+            register.functions_bindings = {}  # more functions have been decorated since
+        known = _BUILT[register] = (count, register.get_functions())
+    return known[1]
 
 
 def adapt_v1(root: Path) -> AzureApp:

@@ -10,6 +10,7 @@ import functools
 import inspect
 import threading
 import types
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from fastworker.adapters.web_extension import web_request_type, web_response
 from fastworker.functions.build import Function, argument_decoder, http_argument
 from fastworker.functions.context import Context, Result
 from fastworker.functions.declarations import Declaration
+from fastworker.logs import CURRENT, Capture
 from fastworker.protocol.bindings import RETURN, Binding
 from fastworker.protocol.envelope import envelope_reader
 from fastworker.protocol.messages import HTTP_VALUE, Request, Response
@@ -239,6 +241,9 @@ def azure_context(azf: Any, context: Context, directory: str) -> Any:
     found.function_name = context.function_name
     found.function_directory = directory
     found.thread_local_storage = _THREAD_LOCAL
+    capture = CURRENT.get()
+    if capture is not None:
+        _CAPTURES[context.invocation_id] = capture
     _THREAD_LOCAL.invocation_id = context.invocation_id
     found.trace_context = types.SimpleNamespace(
         traceparent=context.traceparent,
@@ -252,7 +257,27 @@ def azure_context(azf: Any, context: Context, directory: str) -> Any:
     return found
 
 
-_THREAD_LOCAL = threading.local()
+class _ThreadLocal(threading.local):
+    """`Context.thread_local_storage`: a thread that says by it which invocation it works for logs into that one.
+
+    Threads that an invocation starts do so by themselves; this is for those that were there before.
+    """
+
+    _id: str | None = None
+
+    @property
+    def invocation_id(self) -> str | None:
+        return self._id
+
+    @invocation_id.setter
+    def invocation_id(self, value: str | None) -> None:
+        self._id = value
+        CURRENT.set(_CAPTURES.get(value or ""))
+
+
+_THREAD_LOCAL: Final = _ThreadLocal()
+# The logs of the invocations that run now, by their id.
+_CAPTURES: Final["weakref.WeakValueDictionary[str, Capture]"] = weakref.WeakValueDictionary()
 
 
 class _Retry:

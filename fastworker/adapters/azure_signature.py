@@ -5,14 +5,27 @@ Rule: what the official worker refuses is refused here, with file, line and the 
 """
 
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from fastworker.adapters.azure_values import Generic
 from fastworker.functions.declarations import place_of
 from fastworker.protocol.bindings import RETURN, Binding
+
+# What to annotate in place of a type of Azure's SDKs, and how to get one: by binding type.
+_BLOB: Final = ("azure.functions.InputStream", "azure.storage.blob.BlobClient.from_connection_string(...)")
+_BUS: Final = ("azure.functions.ServiceBusMessage", "azure.servicebus.ServiceBusClient.from_connection_string(...)")
+IN_PLACE_OF_SDK_TYPES: Final = {
+    "blob": _BLOB,
+    "blobtrigger": _BLOB,
+    "servicebustrigger": _BUS,
+    "eventhubtrigger": ("azure.functions.EventHubEvent", ""),
+    "cosmosdb": ("azure.functions.DocumentList", "azure.cosmos.CosmosClient.from_connection_string(...)"),
+    "cosmosdbtrigger": ("azure.functions.DocumentList", "azure.cosmos.CosmosClient.from_connection_string(...)"),
+}
 
 
 @dataclass(slots=True)
@@ -125,6 +138,9 @@ def _match(found: AzureSignature, where: str, binding: Binding, annotation: Any,
         return
     if converter is None or (pytype in (str, bytes) and not _has_implicit_output(converter)):
         converter = Generic
+    if _is_sdk_type(pytype):
+        found.problems.append(f"{where}: argument {binding.name!r} is annotated {_way_out(binding, pytype)}")
+        return
     if annotation is not None and not _fits(converter, pytype, is_out):
         found.problems.append(
             f"{where}: argument {binding.name!r} is annotated {annotation!r}, which azure.functions does not give for "
@@ -133,6 +149,23 @@ def _match(found: AzureSignature, where: str, binding: Binding, annotation: Any,
         return
     target = found.outputs if binding.is_output else found.inputs
     target[binding.name] = Parameter(binding, converter, pytype)
+
+
+def _is_sdk_type(pytype: Any) -> bool:
+    """Whether an argument asks for a client of one of Azure's SDKs (azurefunctions-extensions-bindings-...)."""
+    base = getattr(sys.modules.get("azurefunctions.extensions.base"), "SdkType", None)
+    element = next(iter(typing.get_args(pytype)), pytype)
+    return base is not None and isinstance(element, type) and issubclass(element, base)
+
+
+def _way_out(binding: Binding, pytype: Any) -> str:
+    element = next(iter(typing.get_args(pytype)), pytype)
+    instead, client = IN_PLACE_OF_SDK_TYPES.get(binding.key, ("the type of azure.functions for this binding", ""))
+    way = f", or open the client in the function: {client}" if client else ""
+    return (
+        f"{element.__module__.rpartition('.')[0]}.{element.__name__}: the host hands types of Azure's SDKs (deferred "
+        f"bindings) to its own workers only; annotate it {instead}{way}"
+    )
 
 
 def _of_data_type(binding: Binding) -> str:

@@ -23,6 +23,8 @@ JSON_VALUES: Final = frozenset(
     | {"activitytrigger", "orchestrationtrigger", "entitytrigger", "durableclient", "table"}
     | {"mcptooltrigger", "mcpresourcetrigger", "mcpprompttrigger", "warmuptrigger", "assistantskilltrigger"}
 )
+# Members of a batch's metadata that Kafka's converter takes as collections of gRPC alone, and of what kind.
+KAFKA_COLLECTIONS: Final = {"OffsetArray": "sint64", "TopicArray": "string"}
 
 
 def azure_decoder(binding: Binding, converter: Any, datum: Any) -> Decoder:
@@ -30,11 +32,12 @@ def azure_decoder(binding: Binding, converter: Any, datum: Any) -> Decoder:
 
     It raises whatever the converter raises, and TypeError where that does not know the kind of value.
     """
+    is_kafka = binding.key == "kafkatrigger"
     values = _batch(binding, datum) if binding.is_batch else _single(binding, datum)
 
     def decode(raw: msgspec.Raw, envelope: Envelope) -> Any:
         value = values(raw, envelope)
-        metadata = TriggerMetadata(envelope, datum) if binding.is_trigger else None
+        metadata = TriggerMetadata(envelope, datum, is_kafka=is_kafka) if binding.is_trigger else None
         try:
             return converter.decode(value, trigger_metadata=metadata)
         except NotImplementedError as exc:
@@ -78,7 +81,8 @@ def _batch(binding: Binding, datum: Any) -> Callable[[msgspec.Raw, Envelope], An
 class TriggerMetadata(Mapping[str, Any]):
     """The envelope's Metadata as converters ask for it: each member as a Datum, names found ignoring case."""
 
-    def __init__(self, envelope: Envelope, datum: Any) -> None:
+    def __init__(self, envelope: Envelope, datum: Any, *, is_kafka: bool = False) -> None:
+        self._is_kafka = is_kafka
         self._metadata = Metadata(envelope.Metadata)
         self._datum = datum
 
@@ -92,6 +96,9 @@ class TriggerMetadata(Mapping[str, Any]):
             value = unquote(urlsplit(str(self._metadata["Uri"])).path).lstrip("/").removeprefix("devstoreaccount1/")
         if isinstance(value, str):
             return self._datum(value, "string")
+        if self._is_kafka and key in KAFKA_COLLECTIONS:
+            kind = KAFKA_COLLECTIONS[key]
+            return self._datum(SimpleNamespace(**{kind: value}), f"collection_{kind}")
         return self._datum(json.dumps(value), "json")
 
     def __iter__(self) -> Iterator[str]:

@@ -2,13 +2,17 @@
 
 import json
 import logging
+import queue
 import sys
+import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import azure.functions as func
 import pytest
+from azure.functions.warmup import WarmUpContext
 
 from fastworker.errors import AppLoadError
 from fastworker.functions.loaded_app import load_app
@@ -286,3 +290,185 @@ def test_function_json_says_what_the_decorators_say(folder: Path) -> None:
         "import azure.functions as func\nfrom flask import Flask\napp = func.WsgiFunctionApp(app=Flask('x').wsgi_app)\n"
     )
     assert [f.route for f in load_app(str(folder), app_root=str(folder)).functions.values()] == ["{*route}"]
+
+
+def test_an_app_can_be_adapted_more_than_once() -> None:
+    """Each test makes a TestClient of it, also behind another decorator; the library lets itself be asked once."""
+    app = new_app()
+
+    @app.route(route="one")
+    def one(req: func.HttpRequest) -> str:
+        return "one"
+
+    for _ in range(2):
+        response = TestClient(app).invoke("one").response
+        assert response is not None and response.body == b"one"
+
+    @app.route(route="two")
+    def two(req: func.HttpRequest) -> str:
+        return "two"
+
+    response = TestClient(app).invoke("two").response
+    assert response is not None and response.body == b"two"
+
+
+def test_a_thread_that_was_there_before_logs_into_the_invocation_that_it_names() -> None:
+    """By the thread-local storage of the Context, as the official worker's documentation has it."""
+    app = new_app()
+    pool: queue.Queue[Any] = queue.Queue()
+    done: queue.Queue[None] = queue.Queue()
+
+    def consume() -> None:
+        while (context := pool.get()) is not None:
+            context.thread_local_storage.invocation_id = context.invocation_id
+            logging.getLogger("mine").warning("from the thread")
+            context.thread_local_storage.invocation_id = None
+            logging.getLogger("mine").warning("for nobody")
+            done.put(None)
+
+    @app.route(route="one")
+    def one(req: func.HttpRequest, context: func.Context) -> str:
+        pool.put(context)
+        done.get()
+        return "one"
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    assert TestClient(app).invoke("one").logs == ["WARNING: from the thread"]
+    assert TestClient(app).invoke("one").logs == ["WARNING: from the thread"]
+    pool.put(None)
+    thread.join()
+
+
+def test_batches_of_every_trigger_arrive_in_the_librarys_types() -> None:
+    """Each message has its own members out of the arrays of the metadata."""
+    app = new_app()
+    seen: list[Any] = []
+
+    @app.service_bus_queue_trigger("messages", queue_name="q", connection="C", cardinality="many")
+    def bus(messages: list[func.ServiceBusMessage]) -> None:
+        seen.extend((m.get_body(), m.message_id, m.sequence_number, m.user_properties) for m in messages)
+
+    @app.event_hub_message_trigger("events", event_hub_name="h", connection="C", cardinality="many")
+    def hub(events: list[func.EventHubEvent]) -> None:
+        seen.extend((e.get_body(), e.sequence_number, e.partition_key) for e in events)
+
+    @app.kafka_trigger("events", topic="t", broker_list="b", cardinality="many", data_type="string")
+    def kafka(events: list[func.KafkaEvent]) -> None:
+        seen.extend((e.get_body(), e.key, e.offset, e.topic, e.partition) for e in events)
+
+    client = TestClient(app)
+    two: dict[str, Any] = {"MessageIdArray": ["m1", "m2"], "SequenceNumberArray": [12, 13]}
+    client.invoke("bus", messages=["a", "b"], metadata={**two, "UserPropertiesArray": [{"k": 1}, {}]})
+    assert seen == [(b"a", "m1", 12, {"k": 1}), (b"b", "m2", 13, {})]
+    seen.clear()
+    system = [{"SequenceNumber": 7, "PartitionKey": "p"}, {"SequenceNumber": 8, "PartitionKey": None}]
+    client.invoke(
+        "hub",
+        events=["a", "b"],
+        metadata={
+            "SystemPropertiesArray": system,
+            "SequenceNumberArray": [7, 8],
+            "PartitionKeyArray": ["p", None],
+            "EnqueuedTimeUtcArray": ["2026-01-02T10:00:00.1", "2026-01-02T10:00:00.2"],
+        },
+    )
+    assert seen == [(b"a", 7, "p"), (b"b", 8, None)]
+    seen.clear()
+    arrays = {"KeyArray": ["k", "l"], "OffsetArray": [1, 2], "TopicArray": ["t", "t"], "PartitionArray": [0, 1]}
+    times = {"TimestampArray": ["2026-01-02T10:00:00Z"] * 2, "HeadersArray": [[], []]}
+    client.invoke("kafka", events=["a", "b"], metadata={**arrays, **times})
+    assert seen == [(b"a", "k", 1, "t", 0), (b"b", "l", 2, "t", 1)]
+
+
+def test_mcp_tools_resources_and_prompts_answer() -> None:
+    """Their triggers take the return value; a tool's arguments arrive as its parameters."""
+    app = new_app()
+
+    @app.mcp_tool()
+    @app.mcp_tool_property(arg_name="n", description="a number", property_type=func.McpPropertyType.INTEGER)
+    def double(n: int) -> str:
+        """Doubles a number."""
+        return str(2 * n)
+
+    @app.mcp_tool_trigger(arg_name="context", tool_name="raw", description="d", tool_properties="[]")
+    def raw(context: str) -> str:
+        return str(json.loads(context)["arguments"]["a"])
+
+    @app.mcp_resource_trigger(arg_name="context", uri="file://x", resource_name="r")
+    def resource(context: str) -> str:
+        return "a resource"
+
+    @app.mcp_prompt_trigger(arg_name="context", prompt_name="p")
+    def prompt(context: str) -> str:
+        return "a prompt"
+
+    client = TestClient(app)
+    assert client.invoke("double", context=json.dumps({"arguments": {"n": 4}})).return_value == "8"
+    assert client.invoke("raw", context=json.dumps({"arguments": {"a": "b"}})).return_value == "b"
+    assert client.invoke("resource", context="{}").return_value == "a resource"
+    assert client.invoke("prompt", context="{}").return_value == "a prompt"
+
+
+def test_generic_bindings_and_warm_up_are_served() -> None:
+    """Types that the library knows go by its converters, others as text, and what they return is the trigger's."""
+    app = new_app()
+    seen: list[Any] = []
+
+    @app.generic_trigger(arg_name="req", type="httpTrigger", route="g/{id}", auth_level="anonymous")
+    @app.generic_output_binding(arg_name="$return", type="http")
+    @app.generic_output_binding(arg_name="msg", type="queue", queue_name="q", connection="AzureWebJobsStorage")
+    def known(req: func.HttpRequest, msg: func.Out[str]) -> func.HttpResponse:
+        msg.set(req.route_params["id"])
+        return func.HttpResponse("known", status_code=202)
+
+    @app.generic_trigger(arg_name="thing", type="assistantSkillTrigger")
+    @app.generic_input_binding(arg_name="more", type="signalRConnectionInfo", hub_name="h")
+    def other(thing: str, more: str) -> str:
+        return f"{thing} {more}"
+
+    @app.warm_up_trigger("warm")
+    def warmup(warm: WarmUpContext) -> None:
+        seen.append(type(warm))
+
+    client = TestClient(app)
+    result = client.invoke("known", params={"id": "7"})
+    assert result.response is not None and (result.response.status_code, result.response.body) == (202, b"known")
+    assert result.outputs["msg"] == "7"
+    assert client.invoke("other", thing="a", more={"url": "u"}).return_value == 'a {"url":"u"}'
+    client.invoke("warmup", warm={})
+    assert seen == [WarmUpContext]
+
+
+@pytest.mark.parametrize(
+    ("decorate", "instead"),
+    [
+        (lambda app: app.blob_trigger("x", path="in/{name}", connection="C"), "InputStream.*azure.storage.blob"),
+        (lambda app: app.service_bus_queue_trigger("x", queue_name="q", connection="C"), "ServiceBusMessage"),
+        (lambda app: app.event_hub_message_trigger("x", event_hub_name="h", connection="C"), "EventHubEvent"),
+    ],
+)
+def test_types_of_the_sdks_are_refused_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, decorate: Any, instead: str
+) -> None:
+    """Deferred bindings: the host hands them to its own workers only. Alone or as a batch."""
+
+    class SdkType:
+        pass
+
+    class Client(SdkType):
+        pass
+
+    base = types.ModuleType("azurefunctions.extensions.base")
+    base.SdkType = SdkType  # type: ignore[attr-defined]
+    base.HttpV2FeatureChecker = types.SimpleNamespace(http_v2_enabled=lambda: False)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "azurefunctions.extensions.base", base)
+    for annotation in (Client, list[Client]):
+        app = new_app()
+
+        def work(x: Any) -> None: ...
+
+        work.__annotations__["x"] = annotation
+        decorate(app)(work)
+        with pytest.raises(AppLoadError, match=rf"test_azure_functions.py:\d+.*its own workers only.*{instead}"):
+            TestClient(app)
