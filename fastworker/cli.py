@@ -43,13 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0
-    if command in ("version", "--version"):
+    if command in ("version", "--version", "-V"):
         from fastworker import __version__
 
         print(f"fastworker {__version__}")
         return 0
     if command not in COMMANDS:
-        print(f"{USAGE}\nfastworker: no such command: {command!r}", file=sys.stderr)
+        from fastworker.flag_hints import unknown_command
+
+        hint = unknown_command(command, COMMANDS)
+        print(f"{USAGE}\nfastworker: no such command: {command!r}{hint}", file=sys.stderr)
         return 2
     foreign = foreign_installation(os.path.dirname(__file__))
     if foreign is not None:

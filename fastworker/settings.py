@@ -314,13 +314,14 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Each flag has an environment variable of the same name: --workers is FASTWORKER_WORKERS.",
     )
     parser.add_argument("app", nargs="?", metavar="APP", help="function_app.py, module:attribute or a folder")
-    parser.add_argument("--port", nargs="?", const="", help=f"on 127.0.0.1; the host's {PORT_NAMES[0]} wins")
+    parser.add_argument("--port", "-p", nargs="?", const="", help=f"on 127.0.0.1; the host's {PORT_NAMES[0]} wins")
     for name, meta in options().items():
         expects = (meta.extra or {})["expects"]
         # As debugpy's own documentation has it, its port may be left out; of all others a missing value is told later.
         missing = DEBUGPY_PORT if name == "debugpy" else ""
         help_text = f"{meta.description} ({expects})"
-        parser.add_argument(_flag(name), nargs="?", const=missing, metavar="VALUE", help=help_text)
+        short = ("-w",) if name == "workers" else ()  # gunicorn's
+        parser.add_argument(_flag(name), *short, nargs="?", const=missing, metavar="VALUE", help=help_text)
     return parser
 
 
@@ -339,10 +340,10 @@ def _parse_flags(argv: Sequence[str], problems: list[str]) -> dict[str, str | No
         problems.append(f"{error}; see fastworker serve --help")
         namespace, rest = parser.parse_args([]), []
     names = ["--port", *(_flag(name) for name in options())]
-    for word in rest:
-        nearest = difflib.get_close_matches(word.split("=")[0], names, 1)
-        hint = f"did you mean {nearest[0]}?" if nearest else "see fastworker serve --help"
-        problems.append(f"{word}: no such argument; {hint}")
+    if rest:
+        from fastworker import flag_hints  # noqa: PLC0415 - nobody else needs it
+
+        problems += flag_hints.unknown_flags(rest, names, flag_hints.SERVE, "serve")
     given = vars(namespace)
     return {name: text for name, text in given.items() if text is not None or name in ("app", "port")}
 

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fastworker import flag_hints
 from fastworker.commands.app_target import started_app
+from fastworker.commands.parser import CommandParser
 from fastworker.config.app_files import host_json_of
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.devhost.console import Console
@@ -77,20 +79,27 @@ def main(argv: Sequence[str]) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fastworker dev",
+    parser = CommandParser(
+        "dev",
+        flag_hints.DEV,
         description="Run a function app on a local stand-in for the Azure Functions host. Runs any custom handler.",
     )
     parser.add_argument("dir", nargs="?", default=".", metavar="DIR", help="the app's folder (default: this one)")
     parser.add_argument(
-        "--port", type=_port, help=f"of the front (default: local.settings.json's LocalHttpPort, or {DEFAULT_PORT})"
+        "--port",
+        "-p",
+        type=_port,
+        help=f"of the front (default: local.settings.json's LocalHttpPort, or {DEFAULT_PORT})",
     )
     parser.add_argument(
-        "--address", default="127.0.0.1", help="to listen on (default: 127.0.0.1); others need --auth or --no-auth"
+        *("--address", "--host"),
+        default="127.0.0.1",
+        help="to listen on (default: 127.0.0.1); others need --auth or --no-auth",
     )
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument("--auth", action="store_true", help="enforce auth levels; prints the keys")
     keys.add_argument("--no-auth", action="store_true", help="no keys, also where --address lets the network in")
+    parser.add_argument("--reload", action="store_true", help="start anew when files change, as it does anyway")
     parser.add_argument("--no-reload", action="store_true", help="do not start anew when files change")
     parser.add_argument("--app", metavar="APP", help="file or module:attribute in DIR, if host.json does not name it")
     parser.add_argument("--no-sync", action="store_true", help="do not write function.json from the decorators")

@@ -23,8 +23,9 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from fastworker import logs
+from fastworker import flag_hints, logs
 from fastworker.commands.app_target import app_target
+from fastworker.commands.parser import CommandParser
 from fastworker.deadline import deadline_from
 from fastworker.devhost.admin import INVOKE, describe, manual_trigger
 from fastworker.devhost.appsettings import read_app_settings
@@ -76,8 +77,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fastworker invoke",
+    parser = CommandParser(
+        "invoke",
+        flag_hints.INVOKE,
         description="Call one function: through the running `fastworker dev`, or in this process if none runs.",
     )
     parser.add_argument("function", metavar="FUNCTION")

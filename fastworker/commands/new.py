@@ -3,7 +3,6 @@
 Called by cli.py. Rule: never overwrites a file; either everything is written or nothing.
 """
 
-import argparse
 import contextlib
 import io
 import re
@@ -13,8 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from fastworker import __version__
+from fastworker import __version__, flag_hints
 from fastworker.commands import sync
+from fastworker.commands.parser import CommandParser
 from fastworker.errors import FastworkerError
 
 TEMPLATES: Final = ("order", "http", "queue", "timer", "empty")
@@ -29,7 +29,7 @@ class NewAppError(FastworkerError):
 
 def main(argv: Sequence[str]) -> int:
     """Writes the files and says how to go on."""
-    parser = argparse.ArgumentParser(prog="fastworker new", description="Write a new function app.")
+    parser = CommandParser("new", flag_hints.NEW, description="Write a new function app.")
     parser.add_argument("dir", metavar="DIR", help="its folder, which may exist")
     parser.add_argument(
         "--template", default="order", choices=TEMPLATES, help="order (default): HTTP, queue and blob; or a single one"

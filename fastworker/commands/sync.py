@@ -4,7 +4,6 @@ Called by cli.py, and by `fastworker dev` before each start. host_section.py wri
 Rule: a file that says the same already is left as it is, whatever its layout; nothing is removed but by --prune.
 """
 
-import argparse
 import difflib
 import os
 import shutil
@@ -13,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from fastworker import flag_hints
 from fastworker.commands.app_target import app_target
 from fastworker.commands.host_section import handler_section, new_host_json, render, with_handler
+from fastworker.commands.parser import CommandParser
 from fastworker.config.app_files import function_folders, function_json_of
 from fastworker.config.config_files import ConfigFileError, JsonFile
 from fastworker.devhost.appsettings import read_app_settings
@@ -41,7 +42,7 @@ class Change(NamedTuple):
 
 def main(argv: Sequence[str]) -> int:
     """0 when all is in step (or was written); with --check 1 when something is out of date."""
-    parser = argparse.ArgumentParser(prog="fastworker sync", description=__doc__.split("\n")[0] if __doc__ else None)
+    parser = CommandParser("sync", flag_hints.SYNC, description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("dir", nargs="?", default=".", metavar="DIR", help="the app's folder (default: this one)")
     parser.add_argument("--app", metavar="APP", help="file or module:attribute in DIR, if host.json does not name it")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is out of date")

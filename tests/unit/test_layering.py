@@ -27,7 +27,7 @@ ROOMS = {
     "zygote": {"functions", "ipc", "telemetry", "settings", "exits", *LOGGING},
     "supervisor": {"ipc", "protocol", "settings", *LOGGING},
     "devhost": {"hostrules", "protocol", "config", "functions"},
-    "commands": {"devhost", "hostrules", "protocol", "config", "functions", "settings", *LOGGING},
+    "commands": {"devhost", "hostrules", "protocol", "config", "functions", "settings", "flag_hints", *LOGGING},
 }
 # Rules of one file, where its room's is too wide.
 FILES = {
@@ -195,7 +195,8 @@ def test_the_command_imports_nothing_before_it_knows_which_one_it_is() -> None:
 
 def test_serve_loads_nothing_that_only_other_commands_need() -> None:
     """Reading the settings needs no uvloop; serving needs no development tool, and few of the host's rules."""
-    assert reach("settings") == {"settings", "deadline", "errors"}
+    assert reach("settings") == {"settings", "deadline", "errors", "flag_hints"}
+    assert "flag_hints" not in reach("settings", deep=False)
     served = reach("supervisor.run", "zygote.run", "worker.run")
     assert {room(name) for name in served} & TOOLS == set()
     rules = {name.partition(".")[2] for name in served if room(name) == "hostrules"} - {""}
