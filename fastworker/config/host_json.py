@@ -7,16 +7,15 @@ mistake that would stop the host is in `problems`, told as the host would, with 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple
 
 from fastworker.config.config_files import ConfigFileError, JsonFile, Node, configuration, net_text, shown, unread_keys
 from fastworker.config.host_json_keys import KNOWN, NOT_OBEYED
 from fastworker.config.retry import RetryError, RetryPolicy, read_retry
-from fastworker.hostrules.timespan import TimeSpanError, parse_time_span
+from fastworker.config.typed_values import TypedValues
 
 # What a function with http bindings only gets (protocol 1.7).
 HttpMode = Literal["envelope", "forward", "proxy"]
-T = TypeVar("T")
 
 PROFILES: Final = ("default", "mcp-custom-handler", "web-app-custom-handler")
 LOG_LEVELS: Final = ("trace", "debug", "information", "warning", "error", "critical", "none")
@@ -77,6 +76,7 @@ class HostJson:
     `http_mode` tells what an http-only function gets (protocol 1.7), and `http_mode_key` the key that decided it.
     `problems` stop the host, `lacks` too, but a handler that runs already can do without what is lacking; `warnings`
     are surprises and keys that nobody reads; `not_obeyed` are keys that the host reads and the local host does not.
+    `plan_problems` are the warnings about what stops the host on one plan only.
     `has_handler` is False where there is no section of a handler (which is in `lacks`, too).
     """
 
@@ -101,6 +101,7 @@ class HostJson:
     has_handler: bool = True
     warnings: tuple[str, ...] = ()
     not_obeyed: tuple[str, ...] = ()
+    plan_problems: tuple[str, ...] = ()
 
     @property
     def forwards_by_name(self) -> bool:
@@ -137,28 +138,28 @@ def read_host_json(path: str, data: bytes | None, environ: Mapping[str, str]) ->
     return replace(reader.read(), lacks=(missing,))
 
 
-class _Reader:
-    """Typed values of .NET configuration; what cannot be converted is noted, and its default taken."""
+class _Reader(TypedValues):
+    """host.json's sections, one method each."""
 
     def __init__(self, path: str, root: Node, environ: Mapping[str, str]) -> None:
+        super().__init__(root)
         self._path = path
-        self._root = root
         given = {name.upper(): value for name, value in environ.items()}
         # CONTAINER_NAME alone, by which the host knows that plan, is set in many a container of a developer, too.
         self._in_container = bool(given.get("CONTAINER_NAME")) and not given.get("WEBSITE_INSTANCE_ID")
         self._consumption = self._in_container and given.get("WEBSITE_SKU", "").lower() == "dynamic"
-        self.problems: list[str] = []
         self.lacks: list[str] = []
         self.has_handler = True
         self.warnings: list[str] = []
+        self.plan_problems: list[str] = []
 
     def read(self) -> HostJson:
         name, section = self._handler()
         shape, shape_key, profile = self._shape(name, section)
         timeout_s, sets_timeout = self._function_timeout()
         self._others()
-        self.warnings += unread_keys(self._root, KNOWN)
-        prefix = self._root.at("extensions", "http", "routePrefix")
+        self.warnings += unread_keys(self.root, KNOWN)
+        prefix = self.root.at("extensions", "http", "routePrefix")
         return HostJson(
             path=self._path,
             description=self._description(name, section),
@@ -172,15 +173,16 @@ class _Reader:
             retry=self._retry(),
             http=self._http(),
             queues=self._queues(),
-            max_blob_tries=self._number("extensions", "blobs", "poisonBlobThreshold", default=5, least=1),
-            max_blobs_at_once=self._number("extensions", "blobs", "maxDegreeOfParallelism", default=0, least=1) or None,
+            max_blob_tries=self.number("extensions", "blobs", "poisonBlobThreshold", default=5, least=1),
+            max_blobs_at_once=self.number("extensions", "blobs", "maxDegreeOfParallelism", default=0, least=1) or None,
             function_filter=self._filter(),
             http_routes=self._routes(section, profile),
             problems=tuple(self.problems),
             lacks=tuple(self.lacks),
             has_handler=self.has_handler,
-            warnings=tuple(self.warnings),
-            not_obeyed=tuple(".".join(keys) for keys in NOT_OBEYED if (n := self._root.at(*keys)) and n.exists),
+            warnings=(*self.warnings, *self.plan_problems),
+            plan_problems=tuple(self.plan_problems),
+            not_obeyed=tuple(".".join(keys) for keys in NOT_OBEYED if (n := self.root.at(*keys)) and n.exists),
         )
 
     def check_version(self, file: JsonFile) -> None:
@@ -192,68 +194,7 @@ class _Reader:
             hint = f'; the key is spelt "version", not "{other}"' if other not in (None, "version") else ""
             self.lacks.append(f'{file.where("version")}: "version": "2.0" is missing, and the host needs it{hint}')
         elif text != "2.0" or isinstance(version, float):
-            self._wrong(file.where("version"), f'"version" must be the text "2.0", not {shown(version)}')
-
-    # ---- values ------------------------------------------------------------------------------------------------------
-
-    def _wrong(self, where: str, message: str) -> None:
-        self.problems.append(f"{where}: {message}")
-
-    def _value(self, *keys: str) -> Node | None:
-        node = self._root.at(*keys)
-        return node if node is not None and node.value is not None else None
-
-    def _flag(self, *keys: str, default: bool) -> bool:
-        node = self._value(*keys)
-        if node is None or node.value is None:
-            return default
-        text = node.value.strip().lower()
-        if text in ("true", "false"):
-            return text == "true"
-        self._wrong(node.where, f'"{keys[-1]}" is true or false, not {shown(node.value)}')
-        return default
-
-    def _number(self, *keys: str, default: int, least: int = -(2**31), most: int = 2**31 - 1) -> int:
-        node = self._value(*keys)
-        if node is None or node.value is None:
-            return default
-        try:
-            number = int(node.value.strip())
-        except ValueError:
-            self._wrong(node.where, f'"{keys[-1]}" is a whole number, not {shown(node.value)}')
-            return default
-        if not least <= number <= most:
-            limit = f"from {least} to {most}" if most < 2**31 - 1 else f"from {least}"
-            self._wrong(node.where, f'"{keys[-1]}" is a whole number {limit}, not {number}')
-            return default
-        return number
-
-    def _span(self, *keys: str, default: T) -> float | T:
-        node = self._value(*keys)
-        if node is None or node.value is None:
-            return default
-        try:
-            return parse_time_span(node.value)
-        except TimeSpanError as error:
-            self._wrong(node.where, f'"{keys[-1]}": {error}')
-            return default
-
-    def _choice(self, keys: tuple[str, ...], allowed: tuple[str, ...], default: str) -> str:
-        node = self._value(*keys)
-        if node is None or node.value is None:
-            return default
-        if node.value.lower() in allowed:
-            return node.value.lower()
-        self._wrong(node.where, f'"{keys[-1]}" is one of {", ".join(allowed)}, not {shown(node.value)}')
-        return default
-
-    def _text(self, *keys: str) -> str:
-        node = self._root.at(*keys)
-        if node is not None and node.value is None and node.children:
-            self._wrong(
-                node.where, f'"{keys[-1]}" is a text, not {"an array" if "0" in node.children else "an object"}'
-            )
-        return node.value or "" if node is not None else ""
+            self.wrong(file.where("version"), f'"version" must be the text "2.0", not {shown(version)}')
 
     # ---- the handler -------------------------------------------------------------------------------------------------
 
@@ -271,7 +212,7 @@ class _Reader:
 
     def _section(self, name: str) -> Node | None:
         """A section, None if it is absent or null."""
-        node = self._root.at(name)
+        node = self.root.at(name)
         return None if node is None or (node.value == "" and not node.children) else node
 
     def _description(self, name: str, section: Node | None) -> Description:
@@ -286,43 +227,30 @@ class _Reader:
             )
             return Description()
         keys = (name, "description")
-        executable = self._text(*keys, "defaultExecutablePath")
+        executable = self.text(*keys, "defaultExecutablePath")
         named = node.at("defaultExecutablePath")
         if not executable.strip() and not (named is not None and named.children):
             self.lacks.append(f'{node.where}: "defaultExecutablePath" must name the program to start')
         only = (name, "description", "useStdErrorStreamForErrorsOnly")
         return Description(
             executable=executable,
-            worker_path=self._text(*keys, "defaultWorkerPath"),
-            arguments=self._texts(node.at("arguments")),
-            worker_arguments=self._texts(node.at("workerArguments")),
-            working_directory=self._text(*keys, "workingDirectory"),
-            worker_directory=self._text(*keys, "workerDirectory"),
-            stderr_for_errors_only=self._flag(*only, default=True),
+            worker_path=self.text(*keys, "defaultWorkerPath"),
+            arguments=self.texts(node.at("arguments")),
+            worker_arguments=self.texts(node.at("workerArguments")),
+            working_directory=self.text(*keys, "workingDirectory"),
+            worker_directory=self.text(*keys, "workerDirectory"),
+            stderr_for_errors_only=self.flag(*only, default=True),
         )
 
-    def _texts(self, node: Node | None) -> tuple[str, ...]:
-        """The values of an array; one text may hold a whole JSON array, any other text is ignored (protocol 1.1)."""
-        if node is None:
-            return ()
-        if node.value is not None and node.value.lstrip().startswith("["):
-            try:
-                listed = JsonFile(node.where, f'{{"it": {node.value}}}'.encode()).document["it"]
-            except ConfigFileError:
-                listed = None
-            if isinstance(listed, list):
-                return tuple(net_text(item) for item in listed if not isinstance(item, dict | list))
-        return tuple(child.value for child in node if child.value is not None)
-
     def _shape(self, name: str, section: Node | None) -> tuple[HttpMode, str | None, str]:
-        profile = self._choice(("configurationProfile",), ("", *PROFILES), "default")
+        profile = self.choice(("configurationProfile",), ("", *PROFILES), "default")
         profile = "" if profile in ("", "default") else profile
         if name == "httpWorker":
             found: tuple[HttpMode, str | None] = ("forward", "httpWorker")
         else:
-            proxying = self._flag(name, "enableProxyingHttpRequest", default=False)
-            forwarding = self._flag(name, "enableForwardingHttpRequest", default=False)
-            in_http = self._flag(name, "http", "enableProxying", default=False)
+            proxying = self.flag(name, "enableProxyingHttpRequest", default=False)
+            forwarding = self.flag(name, "enableForwardingHttpRequest", default=False)
+            in_http = self.flag(name, "http", "enableProxying", default=False)
             found = (
                 ("proxy", f"{name}.enableProxyingHttpRequest")
                 if proxying
@@ -338,33 +266,33 @@ class _Reader:
         if section is None:
             return 30.0
         keys = (section.key, "initializationTimeout")
-        limit: float | None = self._span(*keys, default=None)
-        node = self._value(*keys)
+        limit: float | None = self.span(*keys, default=None)
+        node = self.value(*keys)
         if limit is not None and limit <= 0 and node is not None:
-            self._wrong(node.where, f'"initializationTimeout" must be greater than zero, not {shown(node.value)}')
+            self.wrong(node.where, f'"initializationTimeout" must be greater than zero, not {shown(node.value)}')
             return 30.0
         return 30.0 if limit is None else limit
 
     def _port(self, section: Node | None) -> int | None:
         if section is None:
             return None
-        return self._number(section.key, "port", default=0, least=1, most=65535) or None
+        return self.number(section.key, "port", default=0, least=1, most=65535) or None
 
     def _routes(self, section: Node | None, profile: str) -> tuple[HttpRoute, ...]:
         if section is None:
             return ()
-        level = self._choice((section.key, "http", "defaultAuthorizationLevel"), AUTH_LEVELS, "function")
+        level = self.choice((section.key, "http", "defaultAuthorizationLevel"), AUTH_LEVELS, "function")
         found = []
         for entry in section.at("http", "routes") or ():
             keys = (section.key, "http", "routes", entry.key)
-            route = self._value(*keys, "route")
+            route = self.value(*keys, "route")
             if route is None or route.value is None:
-                self._wrong(entry.where, f'a route is {{"route": "..."}}, not {shown(entry.value)}')
+                self.wrong(entry.where, f'a route is {{"route": "..."}}, not {shown(entry.value)}')
                 continue
             if _is_bad_route(route.value):
-                self._wrong(route.where, f"the route {route.value!r} has spaces, //, {{}} or unbalanced braces")
+                self.wrong(route.where, f"the route {route.value!r} has spaces, //, {{}} or unbalanced braces")
                 continue
-            found.append(HttpRoute(route.value, self._choice((*keys, "authorizationLevel"), AUTH_LEVELS, level)))
+            found.append(HttpRoute(route.value, self.choice((*keys, "authorizationLevel"), AUTH_LEVELS, level)))
         if profile and not found:
             found = [HttpRoute("{*route}", level)]
         return tuple(found)
@@ -372,7 +300,7 @@ class _Reader:
     # ---- the host ----------------------------------------------------------------------------------------------------
 
     def _function_timeout(self) -> tuple[float | None, bool]:
-        node = self._value("functionTimeout")
+        node = self.value("functionTimeout")
         most_s = CONSUMPTION_MAXIMUM_S if self._consumption else LONGEST_TIMEOUT_S
         if node is None or not node.value:
             return (CONSUMPTION_TIMEOUT_S, True) if self._consumption else (None, False)
@@ -380,16 +308,16 @@ class _Reader:
             self._warn_of_consumption(node, math.inf)
             return None, True
         if node.value.strip() == "-1":
-            self._wrong(
+            self.wrong(
                 node.where, '"functionTimeout" -1 (no limit) is not for the Consumption plan: 10 minutes at most'
             )
             return None, False
-        limit: float | None = self._span("functionTimeout", default=None)
+        limit: float | None = self.span("functionTimeout", default=None)
         if limit is None:
             return None, False
         if not 1 <= limit <= most_s:
             most = "10 minutes (Consumption plan)" if self._consumption else "24 days"
-            self._wrong(
+            self.wrong(
                 node.where, f'"functionTimeout" is from 1 second to {most}, or -1 for no limit, not {shown(node.value)}'
             )
             return None, False
@@ -400,7 +328,7 @@ class _Reader:
 
     def _warn_of_consumption(self, node: Node, limit_s: float) -> None:
         if self._in_container and limit_s > CONSUMPTION_MAXIMUM_S:
-            self.warnings.append(
+            self.plan_problems.append(
                 f'{node.where}: "functionTimeout" {shown(node.value)} stops the host on the Consumption plan, which '
                 f"CONTAINER_NAME in the environment may stand for: 10 minutes at most"
             )
@@ -410,70 +338,70 @@ class _Reader:
             return default
         prefix = node.value
         if prefix != prefix.strip("/") or "//" in prefix:
-            self._wrong(
+            self.wrong(
                 node.where,
                 f'"routePrefix" is {prefix!r}: with a slash at its begin or end, or two in a row, the host serves no '
                 f"function at all; write {'/'.join(part for part in prefix.split('/') if part)!r}",
             )
         elif prefix.count("{") != prefix.count("}"):
-            self._wrong(node.where, f'"routePrefix" {shown(prefix)}: each {{ needs its }}')
+            self.wrong(node.where, f'"routePrefix" {shown(prefix)}: each {{ needs its }}')
         return prefix
 
     def _retry(self) -> RetryPolicy | None:
-        node = self._root.at("retry")
+        node = self.root.at("retry")
         if node is None or not node.children:
             return None
         try:
             return read_retry({child.key: child.value or "" for child in node})
         except RetryError as error:
             inner = node.at(error.key) or node
-            self._wrong(inner.where, str(error))
+            self.wrong(inner.where, str(error))
             return None
 
     def _http(self) -> HttpOptions:
         keys = ("extensions", "http")
-        headers = self._root.at(*keys, "customHeaders") or ()
-        self._flag(*keys, "dynamicThrottlesEnabled", default=False)
+        headers = self.root.at(*keys, "customHeaders") or ()
+        self.flag(*keys, "dynamicThrottlesEnabled", default=False)
         return HttpOptions(
-            max_outstanding=self._number(*keys, "maxOutstandingRequests", default=-1),
-            max_concurrent=self._number(*keys, "maxConcurrentRequests", default=-1),
+            max_outstanding=self.number(*keys, "maxOutstandingRequests", default=-1),
+            max_concurrent=self.number(*keys, "maxConcurrentRequests", default=-1),
             custom_headers=tuple((child.key, child.value) for child in headers if child.value is not None),
         )
 
     def _queues(self) -> QueueOptions:
         keys = ("extensions", "queues")
-        polling: float | None = self._span(*keys, "maxPollingInterval", default=None)
-        node = self._value(*keys, "maxPollingInterval")
+        polling: float | None = self.span(*keys, "maxPollingInterval", default=None)
+        node = self.value(*keys, "maxPollingInterval")
         if polling is not None and polling < 0.1 and node is not None:
-            self._wrong(node.where, f'"maxPollingInterval" is at least 00:00:00.1, not {shown(node.value)}')
-        encoding = self._choice((*keys, "messageEncoding"), ("none", "base64"), "base64")
-        threshold = self._number(*keys, "newBatchThreshold", default=-1, least=0)
+            self.wrong(node.where, f'"maxPollingInterval" is at least 00:00:00.1, not {shown(node.value)}')
+        encoding = self.choice((*keys, "messageEncoding"), ("none", "base64"), "base64")
+        threshold = self.number(*keys, "newBatchThreshold", default=-1, least=0)
         return QueueOptions(
-            batch_size=self._number(*keys, "batchSize", default=16, least=1, most=32),
+            batch_size=self.number(*keys, "batchSize", default=16, least=1, most=32),
             new_batch_threshold=threshold if threshold >= 0 else None,
-            visibility_timeout_s=self._span(*keys, "visibilityTimeout", default=0.0),
-            max_dequeue_count=self._number(*keys, "maxDequeueCount", default=5, least=1),
+            visibility_timeout_s=self.span(*keys, "visibilityTimeout", default=0.0),
+            max_dequeue_count=self.number(*keys, "maxDequeueCount", default=5, least=1),
             max_polling_s=polling,
             encoding="none" if encoding == "none" else "base64",
         )
 
     def _filter(self) -> tuple[str, ...] | None:
-        node = self._root.at("functions")
-        listed = self._texts(node)
+        node = self.root.at("functions")
+        listed = self.texts(node)
         return listed or None
 
     def _others(self) -> None:
         """Sections that the local host does not obey, but whose mistakes stop the host."""
         for name, least_s in (("lockPeriod", 15.0), ("listenerLockPeriod", 15.0)):
-            span = self._span("singleton", name, default=least_s)
-            node = self._value("singleton", name)
+            span = self.span("singleton", name, default=least_s)
+            node = self.value("singleton", name)
             if node is not None and not least_s <= span <= 60.0:
-                self._wrong(node.where, f'"{name}" is from 15 to 60 seconds, not {shown(node.value)}')
-        for level in self._root.at("logging", "logLevel") or ():
-            self._choice(("logging", "logLevel", level.key), LOG_LEVELS, "information")
-        self._choice(("logging", "fileLoggingMode"), LOG_MODES, "debugonly")
+                self.wrong(node.where, f'"{name}" is from 15 to 60 seconds, not {shown(node.value)}')
+        for level in self.root.at("logging", "logLevel") or ():
+            self.choice(("logging", "logLevel", level.key), LOG_LEVELS, "information")
+        self.choice(("logging", "fileLoggingMode"), LOG_MODES, "debugonly")
         for flag in ("dynamicConcurrencyEnabled", "snapshotPersistenceEnabled"):
-            self._flag("concurrency", flag, default=False)
+            self.flag("concurrency", flag, default=False)
 
 
 def _is_bad_route(route: str) -> bool:

@@ -217,8 +217,11 @@ class Session:
 
 
 def refuse_mistakes(read: AppFiles) -> None:
-    """For --strict: raises ConfigError for functions that the host would leave out, and keys that nobody reads."""
+    """For --strict: raises ConfigError for what the cloud would leave out or not start, and keys that nobody reads."""
     wrong = [f"{function.problem}" for function in read.functions if function.problem]
+    wrong += read.host.plan_problems
+    if not read.functions:
+        wrong.append(f"{read.root}: no functions: in Azure the host starts no handler for an app without any")
     wrong += [line for line in (*read.host.warnings, *read.settings.warnings) if "nobody reads" in line]
     if wrong:
         raise ConfigError("\n".join((*wrong, "refused by --strict: in Azure this would not run as it is meant")))

@@ -120,19 +120,34 @@ def test_ctrl_c_gives_requests_their_time_and_a_second_one_ends_at_once(slow: Ap
         assert found != [200]
 
 
+TOO_LONG = {
+    "version": "2.0",
+    "functionTimeout": "00:11:00",
+    "customHandler": {"description": {"defaultExecutablePath": "x"}},
+}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("f/function.json", '{"bindings": []}', "at least one binding"),
+        ("host.json", TOO_LONG, "stops the host on the Consumption plan"),
         ("local.settings.json", '{"Valeus": {}}', 'nobody reads "Valeus": did you mean "Values"?'),
     ],
 )
-def test_strict_refuses_what_the_cloud_would_not_run(slow: AppFolder, name: str, content: str, words: str) -> None:
+def test_strict_refuses_what_the_cloud_would_not_run(slow: AppFolder, name: str, content: Any, words: str) -> None:
     """Without --strict the other functions run."""
     slow.write(name, content)
     with pytest.raises(ConfigError) as caught:
-        refuse_mistakes(read_app(slow.root, {}))
+        refuse_mistakes(read_app(slow.root, {"CONTAINER_NAME": "c"}))
     assert words in str(caught.value)
+
+
+def test_strict_refuses_an_app_without_functions(folder: AppFolder) -> None:
+    """In the cloud its handler is never started."""
+    folder.host("x")
+    with pytest.raises(ConfigError, match="no functions"):
+        refuse_mistakes(read_app(folder.root, {}))
 
 
 UPPER = {"bindings": [{"type": "blobTrigger", "name": "b", "path": "Upper/{n}"}]}
