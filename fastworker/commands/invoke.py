@@ -204,6 +204,9 @@ def _in_process(
     loaded = load_app(found.target, app_root=str(root), base=found.base, host_settings=host_settings)
     planned = next((f for n, f in loaded.functions.items() if n.lower() == name.lower()), None)
     if planned is None:
+        left_out = [line for line in loaded.warnings if line.lower().endswith(f"load function {name!r}".lower())]
+        if left_out:
+            raise InvokeError("\n".join(left_out))
         near = get_close_matches(name, loaded.functions, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(loaded.functions)}"
         raise InvokeError(f"there is no function {name!r}; {hint}")
