@@ -1,9 +1,11 @@
 """What a process has taken of memory at most, as the kernel counts it."""
 
+import os
 import re
 from pathlib import Path
 
 MIB = 2**20
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Peak:
@@ -21,3 +23,8 @@ class Peak:
         match = re.search(rf"^{name}:\s+(\d+) kB$", self._status.read_text(), re.MULTILINE)
         assert match is not None
         return int(match[1]) * 1024
+
+
+def resident_bytes(pid: int) -> int:
+    """The resident set of a process now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES

@@ -15,7 +15,6 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -31,6 +30,7 @@ from tests.harness import (
     request_bytes,
     wait_for,
 )
+from tests.memory import resident_bytes
 
 Serve = Callable[..., Server]
 MIB = 1 << 20
@@ -65,7 +65,7 @@ class Sampler:
         rows = sum(map(is_connection, self.board()))
         for pid in (self.server.pid, *self.server.descendants()):
             with contextlib.suppress(OSError, IndexError):
-                resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                resident = resident_bytes(pid)
                 role = "supervisor" if pid == self.server.pid else role_of(process_name(pid))
                 if role:
                     descriptors = len(os.listdir(f"/proc/{pid}/fd"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import HostConnection, Server, request_bytes, wait_for
+from tests.memory import MIB, resident_bytes
 
 APP = """
 import asyncio, gc, threading
@@ -230,3 +231,32 @@ def test_nothing_is_left_for_the_collector(server: Server) -> None:
         if count >= times:
             found[name] = count
     assert found == {}
+
+
+BATCH = 200
+
+
+def test_memory_stays_while_the_collector_is_off(server: Server, request: pytest.FixtureRequest) -> None:
+    """`--requests-without-gc 1000000` for a real run: pipelined requests of three kinds, and after each batch an
+    upload that breaks off. A cycle a request would be hundreds of megabytes then."""
+    rounds = max(4, request.config.getoption("--requests-without-gc") // BATCH)
+    (pid,) = server.workers()
+    usual = b"".join(call(server, name) for name in ("ok", "typed", "fails")) * (BATCH // 3)
+    aborted = call(server, "ok", "x" * 300_000)[:-1000]
+    left_behind(server)
+
+    def batch() -> None:
+        with server.connect() as host:
+            host.send(usual)
+            for _ in range(BATCH // 3 * 3):
+                host.receive()
+        abort(server, aborted)
+
+    for _ in range(rounds // 4):
+        batch()
+    before = resident_bytes(pid)
+    for _ in range(rounds - rounds // 4):
+        batch()
+    assert server.workers() == {pid}
+    assert resident_bytes(pid) - before < 8 * MIB
+    assert left_behind(server) < rounds
