@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-pytest.importorskip("rich")
+pytest.importorskip("psutil", reason="comes with the extra `bench`")
 
 from rich.console import Console
 

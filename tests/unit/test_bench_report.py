@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-pytest.importorskip("rich")
+pytest.importorskip("psutil", reason="comes with the extra `bench`")
 
 from rich.console import Console
 
