@@ -267,7 +267,9 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             values[name] = _convert(text, fields[name].type, known[name])
         except (ValueError, msgspec.ValidationError):
             problems.append(f"{source}={text!r}: expected {(known[name].extra or {})['expects']}")
-    values["traces"] = _traces(values.get("telemetry"), environ, problems)
+    values["traces"] = traces_wanted(environ, values.get("telemetry"))
+    if values["traces"] == "azure-monitor" and not environ.get(INSIGHTS):
+        problems.append(f"FASTWORKER_TELEMETRY='azure-monitor': {INSIGHTS} is not set: set it, or say 'otel'")
     problems += _unknown_names(environ, known)
     problems += _too_late(values, fields)
     if problems:
@@ -275,18 +277,13 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
-def _traces(
-    telemetry: Literal["otel", "azure-monitor", "off"] | None, environ: Mapping[str, str], problems: list[str]
-) -> Literal["otel", "azure-monitor"] | None:
-    """Where spans go: as FASTWORKER_TELEMETRY says; by itself as the standard variables do."""
+def traces_wanted(environ: Mapping[str, str], telemetry: str | None = None) -> Literal["otel", "azure-monitor"] | None:
+    """Where spans go: as `telemetry` says, or the variable of FASTWORKER_TELEMETRY; else as the standard ones do."""
+    telemetry = telemetry or environ.get(f"{PREFIX}TELEMETRY", "auto").strip()
     if telemetry == "off" or environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     if telemetry == "azure-monitor":
-        if not environ.get(INSIGHTS):
-            problems.append(
-                f"FASTWORKER_TELEMETRY='azure-monitor': {INSIGHTS} is not set, so nobody would get the spans"
-            )
-        return telemetry
+        return "azure-monitor"
     if environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
         return None
     return "otel" if telemetry == "otel" or any(environ.get(name) for name in OTLP_NAMES) else None

@@ -31,6 +31,7 @@ from fastworker.devhost.queue_trigger import QueueListener
 from fastworker.devhost.state import TriggerState
 from fastworker.devhost.storage import Accounts, StorageError
 from fastworker.devhost.timer_trigger import Timer
+from fastworker.devhost.tracing import traces_of
 from fastworker.hostrules.schedules import Schedule
 
 STORED = ("queuetrigger", "blobtrigger", "queue", "blob", "table")
@@ -94,8 +95,10 @@ class RunningApp:
             console,
             self._give_up,
         )
-        writer = OutputWriter(self.accounts, self._notify)
-        self.invoker = Invoker(self.host, self.handler, self.accounts, writer, console, _circumstances(self.settings))
+        traces = traces_of(self.settings.values, console)
+        writer = OutputWriter(self.accounts, self._notify, traces)
+        circumstances = _circumstances(self.settings)
+        self.invoker = Invoker(self.host, self.handler, self.accounts, writer, console, circumstances, traces)
 
     def function(self, name: str) -> Function | None:
         return next((f for f in self.functions if f.name.lower() == name.lower()), None)

@@ -41,17 +41,18 @@ class AzureAccount:
 
     # ---- queues ----
 
-    async def put_message(self, queue: str, content: bytes) -> None:
-        await self.put_text(queue, message_text(queue, content, self._encoding))
+    async def put_message(self, queue: str, content: bytes) -> str:
+        return await self.put_text(queue, message_text(queue, content, self._encoding))
 
-    async def put_text(self, queue: str, text: str) -> None:
+    async def put_text(self, queue: str, text: str) -> str:
         async with self._queue(queue) as client:
             try:
-                await client.send_message(text)
+                sent = await client.send_message(text)
             except ResourceNotFoundError:
                 with contextlib.suppress(ResourceExistsError):
                     await client.create_queue()
-                await client.send_message(text)
+                sent = await client.send_message(text)
+        return str(sent.id)
 
     async def take_messages(self, queue: str, count: int, visibility_s: float) -> list[Message]:
         found = []

@@ -45,18 +45,20 @@ class EmbeddedAccount:
 
     # ---- queues ----
 
-    async def put_message(self, queue: str, content: bytes) -> None:
-        await self.put_text(queue, message_text(queue, content, self._encoding))
+    async def put_message(self, queue: str, content: bytes) -> str:
+        return await self.put_text(queue, message_text(queue, content, self._encoding))
 
-    async def put_text(self, queue: str, text: str) -> None:
+    async def put_text(self, queue: str, text: str) -> str:
         check_name("queue", queue)
         now = time.time()
-        row = (queue, str(uuid.uuid4()), "", text, 0, now, now + WEEK_S, now)
+        message_id = str(uuid.uuid4())
+        row = (queue, message_id, "", text, 0, now, now + WEEK_S, now)
         self._db.execute(
             "INSERT INTO queued (queue, id, receipt, text, dequeued, inserted, expires, visible) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
+        return message_id
 
     async def take_messages(self, queue: str, count: int, visibility_s: float) -> list[Message]:
         check_name("queue", queue)

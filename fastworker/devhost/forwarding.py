@@ -36,7 +36,7 @@ async def forward(invoker: Invoker, function: Function, request: HttpRequest, ra
         async with invoker.following(
             sent.method,
             sent.target,
-            list(sent.headers),
+            invoker.traces.headers(sent.headers),
             sent.body,
             tries=TRIES,
             expect_wait_s=EXPECT_WAIT_S if expects else 0.0,
@@ -48,7 +48,8 @@ async def forward(invoker: Invoker, function: Function, request: HttpRequest, ra
             raise AnswerError(str(error), too_late=True, reason=response.reason) from None
         return Outcome(function.name, invocation_id, reply=reply)
 
-    return await invoker.run(function, attempt, f"{request.method} {raw_path}")
+    parent = invoker.traces.parent(request.headers, {})
+    return await invoker.run(function, attempt, f"{request.method} {raw_path}", parent=parent)
 
 
 async def proxy(invoker: Invoker, function: Function, request: Request) -> Outcome:
@@ -68,7 +69,8 @@ async def proxy(invoker: Invoker, function: Function, request: Request) -> Outco
             leaving.cancel()
             await asyncio.gather(passing, leaving, return_exceptions=True)
 
-    outcome = await invoker.run(function, attempt, f"{request.method} {request.raw_path}")
+    parent = invoker.traces.parent(request.headers, {})
+    outcome = await invoker.run(function, attempt, f"{request.method} {request.raw_path}", parent=parent)
     if request.begun and not outcome.ok:
         request.abort()  # or what is finished in good order here would look whole
     return outcome
@@ -89,6 +91,7 @@ async def _pass_on(invoker: Invoker, request: Request, invocation_id: str) -> in
     ]
     if request.chunked:
         headers.append(("Transfer-Encoding", "chunked"))
+    headers = invoker.traces.headers(headers)
     for number in range(PROXY_TRIES + 1):
         try:
             body = _passed_body(request)

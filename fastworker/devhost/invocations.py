@@ -26,6 +26,7 @@ from fastworker.devhost.inputs import read_input
 from fastworker.devhost.outputs import OutputWriter, Written
 from fastworker.devhost.process import HandlerProcess, HandlerState
 from fastworker.devhost.storage import Accounts, StorageError
+from fastworker.devhost.tracing import NO_TRACES, HostTraces
 from fastworker.hostrules.answers import (
     FAILED,
     Answer,
@@ -107,8 +108,10 @@ class Invoker:
         writer: OutputWriter,
         console: Console,
         circumstances: Circumstances = CLOUD_LIKE,
+        traces: HostTraces = NO_TRACES,
     ) -> None:
         self.host = host
+        self.traces = traces
         self.handler = handler
         self.console = console
         self._accounts = accounts
@@ -137,7 +140,9 @@ class Invoker:
         async def attempt(invocation_id: str, retry: Mapping[str, Any] | None) -> Outcome:
             return await self._by_envelope(function, trigger, invocation_id, retry)
 
-        return await self.run(function, attempt, why, keeps_id=is_triggered)
+        client = trigger.request.headers if trigger.request else ()
+        parent = self.traces.parent(client, trigger.metadata)
+        return await self.run(function, attempt, why, keeps_id=is_triggered, parent=parent)
 
     def refuse(self, function: Function, why: str, error: str) -> None:
         """A run that fails before the handler is called."""
@@ -154,15 +159,19 @@ class Invoker:
 
         return await self.run(function, attempt, why)
 
-    async def run(self, function: Function, attempt: Attempt, why: str, *, keeps_id: bool = False) -> Outcome:
-        """Attempts until one succeeds or the retry policy is used up (protocol 5.5)."""
+    async def run(
+        self, function: Function, attempt: Attempt, why: str, *, keeps_id: bool = False, parent: Any = None
+    ) -> Outcome:
+        """Attempts until one succeeds or the retry policy is used up (protocol 5.5). `parent` is of tracing.py."""
         policy, done, error = function.retry, 0, None
         invocation_id = str(uuid.uuid4())
         while True:
             retry = None
             if policy is not None:
                 retry = retry_context(done, policy.max_retries, error)
-            outcome = await self._one_attempt(function, attempt, why, retry, invocation_id)
+            with self.traces.run(function.name, invocation_id, function.trigger.key, parent) as traced:
+                outcome = await self._one_attempt(function, attempt, why, retry, invocation_id)
+                traced.end(outcome.error, outcome.reply.status if outcome.reply and function.is_http else 0)
             over = self.handler.state is HandlerState.STOPPED
             if outcome.ok or policy is None or over or not policy.allows(done):
                 return outcome
@@ -255,8 +264,8 @@ class Invoker:
 
     async def _post(self, function: Function, body: bytes, invocation_id: str, trigger: TriggerData) -> Answer:
         by_length = self.circumstances.core_tools
-        trace: list[tuple[str, str]] = []
-        if self.circumstances.insights:
+        trace = self.traces.headers(())
+        if self.circumstances.insights and not self.traces.is_on:
             client = trigger.request.headers if trigger.request else ()
             trace = trace_headers(client, uuid.uuid4().hex, uuid.uuid4().hex[:16])
         headers = envelope_headers(HOST_VERSION, invocation_id, len(body) if by_length else None, trace)

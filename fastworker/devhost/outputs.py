@@ -12,6 +12,7 @@ from fastworker.devhost.console import shortened
 from fastworker.devhost.expressions import ExpressionError, blob_name, resolve
 from fastworker.devhost.functions import RETURN, Binding
 from fastworker.devhost.storage import Accounts
+from fastworker.devhost.tracing import NO_TRACES, HostTraces
 from fastworker.hostrules import output_values
 from fastworker.hostrules.answers import AnswerError
 from fastworker.hostrules.dotnet_values import write_json
@@ -36,8 +37,11 @@ class Written:
 class OutputWriter:
     """Writes outputs. `on_write` is told what was written where: a listener may be waiting."""
 
-    def __init__(self, accounts: Accounts, on_write: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, accounts: Accounts, on_write: Callable[[str, str], None], traces: HostTraces = NO_TRACES
+    ) -> None:
         self._accounts = accounts
+        self._traces = traces
         self._on_write = on_write
 
     async def write(self, binding: Binding, value: Any, data: BindingData) -> list[Written]:
@@ -75,7 +79,8 @@ class OutputWriter:
         account = self._accounts.open(binding.connection)
         found = []
         for message in output_values.messages(place, value):
-            await account.put_message(queue, message)
+            with self._traces.write("queue", queue) as written:
+                written.keep(await account.put_message(queue, message))
             found.append(Written(binding.name, f"queue {queue}", message))
             self._on_write(binding.connection, f"queue {queue}")
         return found
@@ -85,7 +90,9 @@ class OutputWriter:
         if content is None:
             return []
         container, name = blob_name(binding.text("path"), data)
-        await self._accounts.open(binding.connection).write_blob(container, name, content)
+        with self._traces.write("blob", container) as written:
+            written.keep(f"blob {container}/{name}")
+            await self._accounts.open(binding.connection).write_blob(container, name, content)
         self._on_write(binding.connection, f"blob {container}")
         return [Written(binding.name, f"blob {container}/{name}", content)]
 

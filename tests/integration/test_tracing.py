@@ -1,14 +1,21 @@
 """Spans of a real server, at a receiver built on OpenTelemetry's own protobufs."""
 
+import gzip
+import http.server
+import importlib.util
 import json
 import os
 import signal
+import socket
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.harness import STOPPED, HostConnection, Server, envelope, wait_for
+from tests.harness import STOPPED, HostConnection, Server, envelope, free_port, wait_for
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
 
@@ -281,3 +288,87 @@ def test_a_missing_extra_stops_the_start_only_where_it_was_asked_for_by_name(tmp
         with Server(workers=1, telemetry="otel") as server:
             assert server.wait() == 2
             assert "pip install 'fastworker-functions[otel]'" in server.stderr[-1]
+
+
+@pytest.fixture
+def collector(otlp: Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A collector in front of the receiver: the one that PyPI has."""
+    found = importlib.util.find_spec("rotel")
+    if found is None or found.origin is None:
+        pytest.skip("needs the collector of the package rotel")
+    port, grpc = free_port(), free_port()
+    process = subprocess.Popen(
+        [
+            *(Path(found.origin).parent / "rotel-agent", "start", "--disable-batching", "--exporter", "otlp"),
+            *("--otlp-http-endpoint", f"127.0.0.1:{port}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}"),
+            *("--otlp-exporter-endpoint", otlp.address, "--otlp-exporter-protocol", "http"),
+        ],
+        env={},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: listens(port), "the collector")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_collector_takes_the_spans_of_the_living_and_the_dead(collector: int, otlp: Receiver) -> None:
+    """Not only what is built on the same library as the exporter."""
+    with Server(app="traced:app", workers=1) as server:
+        server.wait_ready()
+        with server.connect() as host:
+            assert invoke(host, "threads", traceparent=f"00-{'a' * 32}-{PARENT}-01", tracestate="vendor=z") == 200
+            span = otlp.wait("process jobs", where=lambda s: s.trace_id == "a" * 32)
+            assert (span.parent_id, span.state, span.kind) == (PARENT, "vendor=z", 5)
+            assert invoke(host, "crash", traceparent=f"00-{'b' * 32}-{PARENT}-01") == 500
+            span = otlp.wait("process jobs", where=lambda s: s.trace_id == "b" * 32)
+            assert (span.parent_id, span.status) == (PARENT, 2)
+
+
+def test_azure_monitor_gets_them_only_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As requests of Application Insights, below the host's operation; the host's own variable turns nothing on."""
+    pytest.importorskip("azure.monitor.opentelemetry.exporter", reason="needs the extra azure-monitor")
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+    monkeypatch.setenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
+    taken: list[dict[str, Any]] = []
+
+    class Ingestion(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            items = json.loads(gzip.decompress(data) if self.headers.get("Content-Encoding") == "gzip" else data)
+            taken.extend(items)
+            answer = json.dumps({"itemsReceived": len(items), "itemsAccepted": len(items), "errors": []}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ingestion) as ingestion:
+        threading.Thread(target=ingestion.serve_forever, args=(0.05,), daemon=True).start()
+        address = f"http://127.0.0.1:{ingestion.server_address[1]}/"
+        monkeypatch.setenv(
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            f"InstrumentationKey=00000000-0000-0000-0000-000000000000;IngestionEndpoint={address};LiveEndpoint={address}",
+        )
+        with Server(app="traced:app", workers=1, telemetry="azure-monitor") as server:
+            server.wait_ready()
+            with server.connect() as host:
+                assert invoke(host, "fail", "no such order", traceparent=f"00-{'c' * 32}-{PARENT}-00") == 500
+                wait_for(lambda: [t for t in taken if t["data"]["baseType"] == "RequestData"], "the request")
+        ingestion.shutdown()
+    (request,) = [item for item in taken if item["data"]["baseType"] == "RequestData"]
+    assert (request["tags"]["ai.operation.id"], request["tags"]["ai.operation.parentId"]) == ("c" * 32, PARENT)
+    assert request["data"]["baseData"]["success"] is False

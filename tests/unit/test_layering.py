@@ -26,7 +26,7 @@ ROOMS = {
     "worker": {"functions", "ipc", "protocol", "streaming", "telemetry", "settings", "forks", *LOGGING},
     "zygote": {"functions", "ipc", "telemetry", "settings", "exits", *LOGGING},
     "supervisor": {"ipc", "protocol", "settings", *LOGGING},
-    "devhost": {"hostrules", "protocol", "config", "functions"},
+    "devhost": {"settings", "hostrules", "protocol", "config", "functions"},
     "commands": {"devhost", "hostrules", "protocol", "config", "functions", "settings", "flag_hints", *LOGGING},
 }
 # Rules of one file, where its room's is too wide.
