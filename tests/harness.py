@@ -312,3 +312,26 @@ def in_threads(count: int, body: Callable[[int], None]) -> None:
         thread.join()
     if failures:
         raise failures[0]
+
+
+def switches(pid: int) -> int:
+    """How often the threads of a process have waited for something."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/status"):
+        with contextlib.suppress(OSError):
+            total += int(task.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return total
+
+
+def wait_asleep(server: Server) -> None:
+    """Until the supervisor looks at its workers once a second, as it does when nothing can become due."""
+    seen: list[tuple[float, int]] = []
+
+    def sleeps() -> bool:
+        seen.append((time.monotonic(), switches(server.pid)))
+        while len(seen) > 1 and seen[-1][0] - seen[1][0] > 0.25:
+            seen.pop(0)
+        elapsed_s = seen[-1][0] - seen[0][0]
+        return elapsed_s > 0.25 and seen[-1][1] - seen[0][1] <= 1 + 2 * elapsed_s
+
+    wait_for(sleeps, "the supervisor to sleep")

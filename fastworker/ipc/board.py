@@ -7,7 +7,8 @@ conversation), and to the supervisor once that one is dead.
 
 What a worker owes the reader (watchdog.py kills one that is outside user code and changes no word of its row for two
 seconds; connections.py's Audit takes a beat to mean that nothing is between a shared event and its row):
-- It beats at least four times a second while it waits, and between any two steps that may take long.
+- It beats at least four times a second while it waits, and between any two steps that may take long. Only while
+  it rests it need not, but for once in REST_S.
 - While user code runs it shows that: by `inline`, or by a connection that is RUNNING or a stream.
 - Whoever waits for something that is not user code (a reader, the supervisor, the rest of a body) beats while it waits.
 
@@ -17,9 +18,9 @@ of its own; deadlines, counters and waits of both are read as one.
     header          worker rows (one per slot)      connection rows (one per descriptor number)
     +------------+  +----------------------------+  +------------------------------------------------------+
     | drain_ns   |  | pid                        |  | owner     slot + 1; 0 = nobody                       |
-    | ...        |  | beat      steps it has made|  | phase     Phase, valid while owned                   |
-    +------------+  | inline    soft deadline, ns|  | sent_ns   when the host sent the request             |
-                    | deadline  hard, ns; 0: none|  | hard_ns   its hard deadline; 0 = none                |
+    | asleep     |  | beat      steps it has made|  | phase     Phase, valid while owned                   |
+    | ...        |  | inline    soft deadline, ns|  | sent_ns   when the host sent the request             |
+    +------------+  | deadline  hard, ns; 0: none|  | hard_ns   its hard deadline; 0 = none                |
                     | mail      control messages |  | before    bytes written before this answer           |
                     | served    requests         |  | length    bytes of this answer                       |
                     | failed    of them, not 2xx |  | closing   1 = must close after the answer            |
@@ -30,8 +31,14 @@ of its own; deadlines, counters and waits of both are read as one.
                     | deadline  the earliest     |  +------------------------------------------------------+
                     | served, failed, waited_ms  |
                     | letting   1 = between two  |
+                    |- the main thread's --------|
+                    | rests     1 = no beats     |
                     +----------------------------+
 
+`rests` is 1 while the main thread waits on the shared epoll for as long as it takes; `asleep` is 1 while the supervisor
+looks at the rows once a second only, which it does while every worker rests. A worker that stops resting looks at
+`asleep` afterwards, and if it is 1 sends a Wake; the supervisor sets `asleep` first and looks at the rows
+afterwards, twice (supervisor/ticks.py). So one of both sees the other.
 `letting` is 1 while the loop is between emptying a row and arming its connection: until then that looks like a
 connection which nobody has (connections.Audit).
 """
@@ -48,9 +55,10 @@ HEADER_WORDS = 8
 WORKER_WORDS = 16
 CONNECTION_WORDS = 40
 
-DRAIN_NS = 0
+DRAIN_NS, ASLEEP = 0, 1
 PID, BEAT, INLINE, DEADLINE, MAIL, SERVED, FAILED, WAITED_MS, BUFFERED = range(9)
 LOOP_BEAT, LOOP_DEADLINE, LOOP_SERVED, LOOP_FAILED, LOOP_WAITED_MS, LETTING = range(9, 15)
+RESTS = 15
 OWNER, PHASE = 0, 1
 # What begin() writes in one call: sent_ns, hard_ns, before, length, closing, head, tally, target, id, function.
 _BEGUN = struct.Struct("=8q64s128s48x")
@@ -58,6 +66,8 @@ _BEGUN_OFFSET = 16
 _BEFORE, _LENGTH, _CLOSING, _TALLY, _TARGET = 4, 5, 6, 8, 9
 # The length of an answer that is made while it is sent.
 ENDLESS = 1 << 62
+# A worker that rests beats once in so long.
+REST_S = 15.0
 
 
 class Phase(enum.IntEnum):
@@ -87,6 +97,7 @@ class WorkerRow(NamedTuple):
     buffered: int
     loop_beat: int = 0
     letting: int = 0
+    rests: int = 0
 
 
 class ConnectionRow(NamedTuple):
@@ -135,6 +146,15 @@ class Board:
     def drain_ns(self, now_ns: int) -> None:
         self._words[DRAIN_NS] = now_ns
 
+    @property
+    def asleep(self) -> bool:
+        """The supervisor looks at no row until it is woken."""
+        return bool(self._words[ASLEEP])
+
+    @asleep.setter
+    def asleep(self, is_asleep: bool) -> None:
+        self._words[ASLEEP] = is_asleep
+
     # -- a worker's row --------------------------------------------------------------------------------------
 
     def worker(self, slot: int) -> WorkerRow:
@@ -142,22 +162,12 @@ class Board:
         pid, beat, inline_ns, deadline_ns, mail, served, failed, waited_ms, buffered, *loop = self._words[
             start : start + WORKER_WORDS
         ]
-        loop_beat, loop_deadline_ns, loop_served, loop_failed, loop_waited_ms, letting, *_ = loop
+        loop_beat, loop_deadline_ns, loop_served, loop_failed, loop_waited_ms, letting, rests = loop
         if not deadline_ns or 0 < loop_deadline_ns < deadline_ns:
             deadline_ns = loop_deadline_ns
-        return WorkerRow(
-            pid,
-            beat,
-            inline_ns,
-            deadline_ns,
-            mail,
-            served + loop_served,
-            failed + loop_failed,
-            waited_ms + loop_waited_ms,
-            buffered,
-            loop_beat,
-            letting,
-        )
+        served, failed, waited_ms = served + loop_served, failed + loop_failed, waited_ms + loop_waited_ms
+        row = pid, beat, inline_ns, deadline_ns, mail, served, failed, waited_ms, buffered, loop_beat, letting, rests
+        return WorkerRow(*row)
 
     def last_of(self, slot: int) -> WorkerRow:
         """The row of a worker that has ended; the bodies that it held are gone with it."""
@@ -247,6 +257,10 @@ class Seat:
     @property
     def mail(self) -> int:
         return self._words[self._mine + MAIL]
+
+    def resting(self, rests: bool) -> None:
+        """Between True and False this thread does not beat: it waits on the shared epoll."""
+        self._words[self._mine + RESTS] = rests
 
     def take(self, number: int, until_ns: int) -> None:
         """The shared epoll gave this connection to this worker. The phase comes first: no owner, no meaning."""

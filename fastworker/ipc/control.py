@@ -153,6 +153,10 @@ class Leaving(Message):
     """Somebody has sent this worker SIGTERM. It serves on until Retire comes, when its successor is ready."""
 
 
+class Wake(Message):
+    """This worker rests no more, and `asleep` stood on the board: look at it again."""
+
+
 # -- supervisor -> worker
 
 
@@ -182,7 +186,7 @@ ToWarden: TypeAlias = ForkZygote
 FromWarden: TypeAlias = ZygoteForked | ZygoteFailed | ZygoteExited
 ToZygote: TypeAlias = ForkWorker
 FromZygote: TypeAlias = AppReady | AppFailed | Forked | Exited
-FromWorker: TypeAlias = WorkerReady | WorkerFailed | Want | Dropped | Occupied | CloseConnection | Leaving
+FromWorker: TypeAlias = WorkerReady | WorkerFailed | Want | Dropped | Occupied | CloseConnection | Leaving | Wake
 ToWorker: TypeAlias = Hold | Gone | Drop | Retire
 AnyMessage: TypeAlias = ToWarden | FromWarden | ToZygote | FromZygote | FromWorker | ToWorker
 

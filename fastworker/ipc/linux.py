@@ -165,6 +165,25 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
+class MainThread(NamedTuple):
+    """How the main thread of a process is: the letter that ps shows, and how often it has been switched out."""
+
+    state: str
+    switches: int
+
+
+def main_thread(pid: int) -> MainThread:
+    """What proc(5) tells; an empty state when the process is gone or cannot be looked at."""
+    state, switches = "", 0
+    with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/status") as lines:
+        for line in lines:
+            if line.startswith("State:"):
+                state = line.split()[1]
+            elif "ctxt_switches:" in line:
+                switches += int(line.split()[1])
+    return MainThread(state, switches)
+
+
 def resident_bytes(pid: int) -> int:
     """The resident set of a process, shared pages included; 0 when it is gone."""
     try:

@@ -1,12 +1,13 @@
 """Every signal that the server's processes send each other, in one table.
 
-Sent by the supervisor (watchdog.py) and within a worker; each is handled where the table says.
+Sent by the supervisor (watchdog.py, workers.py) and within a worker; each is handled where the table says.
 Rule: numbers only. The signals of the outside (SIGTERM, SIGHUP, ...) are the supervisor's, in supervisor/run.py.
 
     signal         from -> to                       handled in
     SOFT_SIGNAL    supervisor -> worker             worker/interrupt.py: DeadlineExceeded in a `def` handler
     LOOP_SIGNAL    supervisor -> worker             worker/slow_loop.py: a warning with the line that holds the loop up
     WAKE_SIGNAL    loop thread -> main thread       worker/rest.py: ends the wait in the shared epoll
+                   supervisor -> worker that rests  the same
     DUMP_SIGNAL    supervisor -> worker             faulthandler: writes the stack, 5 ms before the kill
 """
 

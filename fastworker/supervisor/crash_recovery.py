@@ -101,6 +101,11 @@ class Rescue:
             if audit.finished:
                 self._audits.remove(audit)
 
+    @property
+    def audits(self) -> bool:
+        """Connections are looked at, and every worker is to make another step meanwhile."""
+        return self._wanted or bool(self._audits)
+
     def _try_audit(self, live: Iterable[int]) -> None:
         with contextlib.suppress(OSError):
             self._audits.append(Audit(self._shared, self._board, self._connections, live))

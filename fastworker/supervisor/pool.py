@@ -217,6 +217,19 @@ class Pool:
         """No worker exists."""
         return not self._workers
 
+    @property
+    def settled(self) -> bool:
+        """All is as it should be, and no Tick changes that: `size` workers of the newest generation are ready."""
+        return (
+            self.loading is None
+            and not self._stopping
+            and not self._reload_wanted
+            and not self._failures
+            and len(self._workers) == self.size
+            and all(worker.state is WorkerState.READY for worker in self._workers.values())
+            and not any(map(self._replaceable, self._workers.values()))
+        )
+
     def slots_in(self, *states: WorkerState) -> list[int]:
         """The slots of the workers in these states."""
         return [slot for slot, worker in self._workers.items() if worker.state in states]

@@ -8,7 +8,6 @@ client or a handler does can hold it up or end it.
 """
 
 import os
-import random
 import select
 import signal
 import socket
@@ -35,6 +34,7 @@ from fastworker.ipc.control import (
     Leaving,
     Occupied,
     Retire,
+    Wake,
     Want,
     WorkerFailed,
     WorkerReady,
@@ -51,14 +51,15 @@ from fastworker.supervisor.acceptor import Acceptor
 from fastworker.supervisor.crash_recovery import Rescue
 from fastworker.supervisor.host import Host
 from fastworker.supervisor.pool import Pool, WorkerState
+from fastworker.supervisor.recycling import Recycling
 from fastworker.supervisor.starting import Starting
 from fastworker.supervisor.status import Status
+from fastworker.supervisor.ticks import SLOW_SCAN_S, Ticks
 from fastworker.supervisor.totals import Totals
-from fastworker.supervisor.watchdog import SCAN_S, Watchdog
+from fastworker.supervisor.watchdog import Watchdog
 from fastworker.supervisor.workers import Worker, Workers
 from fastworker.supervisor.zygotes import LAST_S, STOP_S, WardenMain, Zygotes
 
-SLOW_SCAN_S = 1.0
 # A host that lives starts a handler that ended with this at once, and does not count it as a failure; one that ended
 # with 0 it never starts again (protocol 5.3).
 START_ME_AGAIN = 200
@@ -106,15 +107,17 @@ class Supervisor:
         # Before the loop is made: libuv leaves descriptors and fork handlers in whoever is forked from it.
         self._try_fork_warden()
         self._loop = uvloop.new_event_loop()
-        self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._tell)
         self._totals = Totals(self._board)
-        self._rescue = Rescue(self._inherited, self._connections, self._acceptor, self._totals)
         forked = lambda slot: self._step(pool.WorkerForked(slot))  # noqa: E731
-        self._workers = Workers(self._loop, self._zygotes, self._on_message, forked, self._worker_gone)
+        self._workers = Workers(self._loop, self._board, self._zygotes, self._on_message, forked, self._worker_gone)
+        self._acceptor = Acceptor(self._loop, listener, self._connections, self._board, self._workers.tell)
+        self._rescue = Rescue(self._inherited, self._connections, self._acceptor, self._totals)
         self._watchdog = Watchdog(
             self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
         )
         self._status = Status(self._board, self._connections, self._pool, self._workers)
+        self._ticks = Ticks(self._loop, self._board, self._scan)
+        self._recycling = Recycling(settings, self._board, self._workers)
         self._starting = Starting(settings, self._pool, time.monotonic())
         self._outcome: Outcome | None = None
         self._served_before = 0
@@ -144,7 +147,7 @@ class Supervisor:
         if self._host is not None:
             self._host.watch(self._loop, self._host_gone)
         self._step(pool.Tick())
-        self._loop.call_soon(self._scan)
+        self._ticks.start()
         while not self._finished:
             if not self._zygotes.has_warden and not self._ending_ns:
                 self._zygotes.end_adopted()
@@ -215,6 +218,8 @@ class Supervisor:
             case CloseConnection(number, linger):
                 self._connections.dropped(number, slot)
                 self._acceptor.close(number, linger=linger)
+            case Wake():
+                self._ticks.rouse()
             case WorkerReady():
                 self._worker_ready(worker, message)
             case WorkerFailed():
@@ -230,25 +235,19 @@ class Supervisor:
             self._workers.mistrust(worker, f"WorkerReady of process {pid}")
             return
         self._watchdog.watch(slot, worker.process)
-        if self._settings.max_requests is not None:
-            worker.request_limit = int(self._settings.max_requests * random.uniform(0.8, 1.2)) or 1
+        self._recycling.begin(worker)
         self._totals.worker_ready(slot, worker.generation, message.functions)
         log.debug("worker.ready", slot=slot, pid=pid)
         self._step(pool.WorkerReady(slot))
         self._starting.ready(time.monotonic())
-
-    def _tell(self, slot: int, message: AnyMessage) -> None:
-        worker = self._workers.get(slot)
-        if worker is not None:
-            worker.control.send(message)
-            self._board.post_mail(slot)
 
     def _retire(self, slot: int) -> None:
         worker = self._workers.get(slot)
         if worker is not None and worker.process is None:
             self._workers.end(worker, None)  # not forked yet, and nobody knows when: it is not waited for
         else:
-            self._tell(slot, Retire())
+            self._workers.tell(slot, Retire())
+            self._workers.wake(slot)
 
     def _worker_gone(self, worker: Worker, status: int | None) -> None:
         slot = worker.slot
@@ -293,13 +292,16 @@ class Supervisor:
 
     # -- the clock -----------------------------------------------------------------------------------------------
 
-    def _scan(self) -> None:
-        now_ns = time.monotonic_ns()
+    def _scan(self, now_ns: int, late_s: float) -> bool:
+        """What time brings; whether anything may become due within SLOW_SCAN_S."""
         if self._settings.debugpy is None:  # a worker at a breakpoint is late for everything
-            self._watchdog.look(now_ns, self._pool.slots_in(WorkerState.READY, WorkerState.RETIRING))
+            self._watchdog.look(now_ns, late_s, self._pool.slots_in(WorkerState.READY, WorkerState.RETIRING))
         self._zygotes.flush()
         self._workers.flush()
         self._rescue.go_on(self._workers.slots())
+        if self._rescue.audits:
+            for slot in self._workers.slots():
+                self._workers.wake(slot)
         if now_ns - self._slow_scan_ns > SLOW_SCAN_S * 1e9:
             self._slow_scan_ns = now_ns
             self._look_around(now_ns)
@@ -308,30 +310,26 @@ class Supervisor:
         self._step(pool.Tick())
         if self._outcome is not None and (self._pool.empty or self._is_stuck(now_ns)):
             self._wind_up(now_ns)
-        if not self._finished:
-            self._loop.call_later(SCAN_S, self._scan)
+        return not (
+            self._watchdog.all_rest
+            and self._pool.settled
+            and self._workers.settled
+            and self._zygotes.settled
+            and not self._rescue.audits
+            and not self._board.drain_ns
+        )
 
     def _look_around(self, now_ns: int) -> None:
         """What need not be seen at once."""
-        self._recycle()
-        for each in (self._zygotes, self._workers, self._host):
-            if each is not None:
-                each.look()
+        for slot in self._recycling.old(self._pool.slots_in(WorkerState.READY)):
+            self._step(pool.RecycleAsked(slot))
+        self._zygotes.look()
+        self._workers.look()
+        if self._host is not None:
+            self._host.look()
         if not self._zygotes.has_warden and not self._ending_ns:
             self._loop.stop()  # for it to be forked
         self._starting.look(now_ns / 1e9)
-
-    def _recycle(self) -> None:
-        max_rss = self._settings.max_rss
-        for slot in self._pool.slots_in(WorkerState.READY):
-            worker, served = self._workers.get(slot), self._board.worker(slot).served
-            if worker is None:
-                continue
-            worn = worker.request_limit is not None and served >= worker.request_limit
-            # One that has served nothing is as small as a worker of this app can be: a new one would not help.
-            fat = max_rss is not None and served > 0 and linux.resident_bytes(worker.pid) > max_rss
-            if worn or fat:
-                self._step(pool.RecycleAsked(slot))
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -343,6 +341,7 @@ class Supervisor:
         elif not self._board.drain_ns:
             log.info("drain.begins", signal=signal.Signals(number).name, limit_s=self._settings.drain)
             self._board.drain_ns = time.monotonic_ns()
+            self._ticks.rouse()
         else:
             self._hurry("a second signal")
 
@@ -368,6 +367,7 @@ class Supervisor:
 
     def _hurry(self, why: str) -> None:
         self._hurried_ns = self._hurried_ns or time.monotonic_ns()
+        self._ticks.rouse()
         death = crash_rules.Death(f"the server stopped before this invocation had ended ({why})", 503)
         for slot in self._workers.slots():
             self._workers.kill(slot, death)
@@ -383,6 +383,8 @@ class Supervisor:
 
     def _step(self, event: pool.Event) -> None:
         """What follows from an event, and from those that this brings about, one after the other."""
+        if not isinstance(event, pool.Tick):
+            self._ticks.rouse()
         self._events.append(event)
         if len(self._events) > 1:
             return  # further up, another one is being worked on
@@ -432,6 +434,7 @@ class Supervisor:
             self._zygotes.end_warden()
             if self._zygotes.all_ended() or late_s > STOP_S + 1 + LAST_S:
                 self._finished = True
+                self._ticks.stop()
                 self._loop.stop()
 
     def _end(self) -> None:

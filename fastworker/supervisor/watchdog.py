@@ -12,8 +12,12 @@ What a scan can find a worker doing, and what it means:
     what the board shows                                     state     what follows
     a word of its row is not what it was at the last scan    MOVES     nothing
     `inline`, or one of its connections RUNNING or a stream  EXCUSED   nothing: user code runs, the deadlines hold
+    `rests`, and by the kernel its main thread sleeps        RESTS     nothing
     none of these                                            STILL     killed after 2 s of nothing but this
 
+A worker that rests does not beat. But the kernel knows how often its main thread has been switched out: if that grows,
+or the process is stopped, it does something else than to rest (it may have got an event, and wait for the interpreter's
+lock). It is woken then, and if it does not beat it is STILL.
 A scan may fall between any two steps of a worker, and so find the beat of before a long handler beside the phase of
 after it. So no state is judged by what another scan saw: the two seconds begin with the first scan that finds it STILL,
 and every scan that does not ends them.
@@ -24,21 +28,25 @@ import enum
 import time
 from collections.abc import Callable
 
-from fastworker.ipc.board import Board, Phase, WorkerRow
+from fastworker.ipc import linux
+from fastworker.ipc.board import REST_S, Board, Phase, WorkerRow
 from fastworker.ipc.connections import Connections
 from fastworker.ipc.processes import Process
-from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SLOW_S, SOFT_SIGNAL
+from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SLOW_S, SOFT_SIGNAL, WAKE_SIGNAL
 from fastworker.ipc.stack_dump import StackDumps
 from fastworker.logs import log
 from fastworker.supervisor.crash_rules import Death, named
+from fastworker.supervisor.ticks import SCAN_S
 
-SCAN_S = 0.02
 # From the signal that makes a stuck worker write its stack to the kill: it is a C handler that writes.
 PICTURE_S = 0.005
-# An idle worker beats four times a second; until it has missed one, its connections need not be looked at.
+# A worker that waits beats four times a second; until it has missed one, its connections need not be looked at.
 MISSED_BEAT_S = 0.3
 # A worker that is not in user code and does not move for so long is stopped or stuck.
 STALLED_S = 2.0
+# How often the kernel is asked about a worker that rests, and about one that does not seem to.
+REST_LOOK_S = 0.9
+DOUBT_LOOK_S = 0.1
 # The supervisor itself was not running for so long (a suspended machine): nobody is to blame for being late.
 PAUSED_S = 1.0
 # uvloop's timers are up to a millisecond early, and a worker takes an early signal for a stray one.
@@ -50,6 +58,7 @@ class State(enum.Enum):
 
     MOVES = "moves"
     EXCUSED = "runs user code"
+    RESTS = "rests"
     STILL = "does not move"
 
 
@@ -68,6 +77,9 @@ class _Watch:
         self.loop_beat_ns = now_ns
         self.slow_beat = -1  # behind which its loop was found standing
         self.pictured = False
+        self.switches: int | None = None  # of its main thread, at the last look at a worker that rests
+        self.switches_ns = 0
+        self.sleeps = True  # as far as those tell
 
 
 class Watchdog:
@@ -89,8 +101,9 @@ class Watchdog:
         self._grace_ns = int(grace_s * 1e9)
         self._kill = kill
         self._watches: dict[int, _Watch] = {}
-        self._looked_ns = time.monotonic_ns()
         self._spared_until_ns = 0
+        # By the last scan: every worker rests, and nothing is in flight in any.
+        self.all_rest = False
 
     def watch(self, slot: int, process: Process) -> None:
         """A worker is ready, and turns its loop from now on."""
@@ -100,19 +113,21 @@ class Watchdog:
         """It has ended."""
         self._watches.pop(slot, None)
 
-    def look(self, now_ns: int, slots: list[int]) -> None:
-        """One scan of the workers in `slots`."""
-        if now_ns - self._looked_ns > PAUSED_S * 1e9:
+    def look(self, now_ns: int, late_s: float, slots: list[int]) -> None:
+        """One scan of the workers in `slots`, which comes `late_s` later than it should have."""
+        if late_s > PAUSED_S:
             # We were not running, and neither were the workers: they have the grace to answer by themselves.
             self._spared_until_ns = now_ns + self._grace_ns
-            log.warning("supervisor.paused", seconds=round((now_ns - self._looked_ns) / 1e9, 1))
-        self._looked_ns = now_ns
+            log.warning("supervisor.paused", seconds=round(late_s, 1))
+        self.all_rest = True
         for slot in slots:
             if slot in self._watches:
-                self._check(slot, self._watches[slot], now_ns)
+                row = self._board.worker(slot)
+                state = self._check(slot, self._watches[slot], row, now_ns)
+                if state is not State.RESTS or row.deadline_ns or row.loop_beat:
+                    self.all_rest = False
 
-    def _check(self, slot: int, watch: _Watch, now_ns: int) -> None:
-        row = self._board.worker(slot)
+    def _check(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
         soft_ns = row.inline_ns
         if soft_ns and soft_ns - now_ns < SCAN_S * 1e9 and watch.warned_ns != soft_ns:
             watch.warned_ns = soft_ns
@@ -128,7 +143,8 @@ class Watchdog:
         if loop_still and not row.inline_ns and watch.slow_beat != watch.loop_beat:
             watch.slow_beat = watch.loop_beat
             self._signal(slot, watch, LOOP_SIGNAL)
-        if self._state(slot, watch, row, now_ns) is not State.STILL or now_ns < self._spared_until_ns:
+        state = self._state(slot, watch, row, now_ns)
+        if state is not State.STILL or now_ns < self._spared_until_ns:
             watch.still_ns = 0
         elif not watch.still_ns:
             watch.still_ns = now_ns
@@ -139,15 +155,29 @@ class Watchdog:
                 "worker.killed", slot=slot, pid=watch.process.pid, reason="it does not move any more", took_along=took
             )
             self._kill(slot, Death("its worker did not move any more and was killed"))
+        return state
 
     def _state(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
         """What the worker does, as far as the board tells."""
         row = row._replace(mail=0)  # written by the supervisor
         if row != watch.row:
-            watch.row, watch.moved_ns = row, now_ns
+            watch.row, watch.moved_ns, watch.switches = row, now_ns, None
         if now_ns - watch.moved_ns <= MISSED_BEAT_S * 1e9:
             return State.MOVES
-        return State.EXCUSED if row.inline_ns or self._runs_user_code(slot) else State.STILL
+        if row.inline_ns or self._runs_user_code(slot):
+            return State.EXCUSED
+        return State.RESTS if row.rests and self._sleeps(slot, watch, now_ns) else State.STILL
+
+    def _sleeps(self, slot: int, watch: _Watch, now_ns: int) -> bool:
+        """What a worker says that rests, the kernel says, too. If not, it is woken; it beats then if all is well."""
+        is_first = watch.switches is None
+        if is_first or now_ns - watch.switches_ns >= (REST_LOOK_S if watch.sleeps else DOUBT_LOOK_S) * 1e9:
+            state, switches = linux.main_thread(watch.process.pid)
+            watch.sleeps = state not in ("T", "t") and (is_first or switches == watch.switches)
+            watch.switches, watch.switches_ns = switches, now_ns
+            if not watch.sleeps:
+                self._signal(slot, watch, WAKE_SIGNAL)
+        return watch.sleeps and now_ns - watch.moved_ns < (REST_S + STALLED_S) * 1e9
 
     def _runs_user_code(self, slot: int) -> bool:
         """It may: then the deadlines hold, and not the beats."""

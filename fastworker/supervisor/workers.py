@@ -10,8 +10,10 @@ import os
 import signal
 from collections.abc import Callable, ItemsView
 
+from fastworker.ipc.board import Board
 from fastworker.ipc.control import AnyMessage, ControlSocket, FromWorker, StrayMessage, WorkerFailed, control_pair
 from fastworker.ipc.processes import Process, parent_of
+from fastworker.ipc.signals import WAKE_SIGNAL
 from fastworker.logs import log
 from fastworker.supervisor import crash_rules
 from fastworker.supervisor.zygotes import WORD_S, Zygotes
@@ -52,17 +54,21 @@ class Workers:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        board: Board,
         zygotes: Zygotes,
         hear: Callable[[Worker, AnyMessage], None],
         forked: Callable[[int], None],
         gone: Callable[[Worker, int | None], None],
     ) -> None:
         self._loop = loop
+        self._board = board
         self._zygotes = zygotes
         self._hear = hear
         self._told_forked = forked
         self._gone = gone
         self._workers: dict[int, Worker] = {}
+        self._told: set[int] = set()  # slots, since the last look
+        self._waking: dict[int, int] = {}  # slot -> the beat behind which its worker rested when it was woken
 
     def __contains__(self, slot: object) -> bool:
         return slot in self._workers
@@ -150,6 +156,29 @@ class Workers:
                 return
             self._hear(worker, message)
 
+    def tell(self, slot: int, message: AnyMessage) -> None:
+        """Sends a message. A worker that rests hears it within a second, or as soon as it is woken."""
+        worker = self._workers.get(slot)
+        if worker is not None:
+            worker.control.send(message)
+            self._board.post_mail(slot)
+            self._told.add(slot)
+
+    def wake(self, slot: int) -> None:
+        """Has a worker that rests beat and hear its messages now. The signal may be lost: `flush` sends it again."""
+        row = self._board.worker(slot)
+        if row.rests and self._waking.get(slot) != row.beat:
+            self._waking[slot] = row.beat
+            self._send_wake(slot)
+
+    def _send_wake(self, slot: int) -> None:
+        """Unless it rests no more: the signal means nothing to it then, and should not interrupt what it does."""
+        worker, row = self._workers.get(slot), self._board.worker(slot)
+        if worker is not None and worker.process is not None and row.rests and row.beat == self._waking[slot]:
+            worker.process.signal(WAKE_SIGNAL)
+        else:
+            del self._waking[slot]
+
     def kill(self, slot: int, death: crash_rules.Death, *, with_group: bool = False) -> None:
         """Ends a worker, with the words for those whose invocations it runs.
 
@@ -183,9 +212,19 @@ class Workers:
         """Sends what could not be sent before."""
         for worker in self._workers.values():
             worker.control.flush()
+        for slot in list(self._waking):
+            self._send_wake(slot)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is to be sent again."""
+        return not self._waking and not any(worker.control.backlog for worker in self._workers.values())
 
     def look(self) -> None:
-        """Once in a while: what no descriptor tells."""
+        """Once in a while: what no descriptor tells, and whoever has not heard what it was told."""
+        told, self._told = self._told, set()
+        for slot in told:
+            self.wake(slot)
         for worker in list(self._workers.values()):
             if worker.process is not None and worker.process.fileno() is None and worker.process.ended:
                 self.end(worker, None)

@@ -213,6 +213,19 @@ class Zygotes:
         zygote = self._zygotes.get(generation)
         return zygote.process.pid if zygote is not None and zygote.process is not None else 0
 
+    @property
+    def settled(self) -> bool:
+        """All are there that were asked for, none is about to end, and nothing is to be sent again."""
+        return (
+            self._control is not None
+            and not self._control.backlog
+            and time.monotonic() >= self._adopting_until_s
+            and not any(
+                zygote.process is None or zygote.control is None or zygote.control.backlog
+                for zygote in self._zygotes.values()
+            )
+        )
+
     def flush(self) -> None:
         """Sends what could not be sent before."""
         if self._control is not None:

@@ -29,7 +29,7 @@ from fastworker import forks
 from fastworker.errors import NOT_OURS, AppLoadError, FastworkerError, HookError, one_line
 from fastworker.functions.loaded_app import LoadedApp, load_app
 from fastworker.ipc import linux
-from fastworker.ipc.board import LoopSeat, Seat
+from fastworker.ipc.board import REST_S, LoopSeat, Seat
 from fastworker.ipc.buffered import Buffered, default_limit
 from fastworker.ipc.connections import Held
 from fastworker.ipc.control import (
@@ -42,6 +42,7 @@ from fastworker.ipc.control import (
     Leaving,
     Occupied,
     Retire,
+    Wake,
     Want,
     WorkerFailed,
     WorkerReady,
@@ -60,7 +61,7 @@ from fastworker.worker.rest import Rest
 from fastworker.worker.slow_loop import SlowLoop
 from fastworker.worker.turns import Turns
 
-# An idle worker hears its control socket this often; nothing there is urgent (the board carries what is).
+# A worker that waits hears its control socket this often; nothing there is urgent (the board carries what is).
 IDLE_S = 0.25
 STOP_HOOKS_S = 10.0
 OURS = (SOFT_SIGNAL, LOOP_SIGNAL, WAKE_SIGNAL)
@@ -275,7 +276,7 @@ class Worker:
             while clock() < spin_until and not events:
                 events = poll(0, 1)
             if not events:
-                events = rest.rest(poll, IDLE_S)
+                events = rest.rest(poll, IDLE_S) or self._rest_long()
             if events:
                 self._take(events[0][0])
                 if away:  # no spin: the loop's thread wants the interpreter
@@ -284,6 +285,25 @@ class Worker:
                     spin_until = clock() + spin_ns
             if not events or self._mail != seat.mail:
                 self._hear()
+
+    def _rest_long(self) -> list[tuple[int, int]]:
+        """After IDLE_S without an event: waits for one without a beat, until it comes or there is something else to do.
+
+        The supervisor wakes it for messages. Should that signal, or another, come in the instant between the last look
+        and the system call, it is sent again, or heard after REST_S.
+        """
+        seat, rest = self._seat, self._rest
+        events: list[tuple[int, int]] = []
+        seat.resting(True)
+        while not events and not rest.wanted:
+            if self._mail != seat.mail:
+                self._hear()
+            seat.beat()
+            events = rest.rest(self._shared.poll, REST_S)
+        seat.resting(False)
+        if seat.board.asleep:  # after that store; see board.py
+            self._control.send(Wake())
+        return events
 
     def _turn_aside(self) -> bool:
         """What is not on the shared epoll. True when that may be waited on again, False when this worker is done."""

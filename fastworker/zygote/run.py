@@ -38,8 +38,10 @@ from fastworker.logs import log, write_traceback
 from fastworker.settings import Settings
 from fastworker.zygote import bytecode, native_threads
 
-# How long the parent may take to notice a worker's end if the signal for it got lost; it never should.
+# How often a worker without a pidfd is looked at: its parent may not notice the signal that tells of its end.
 BACKSTOP_S = 1.0
+# How often a message is tried again that could not be sent.
+AGAIN_S = 0.1
 # For the zygote's own end, and for that of a worker which could not start.
 END_S = 1.6
 # An end is cut so long before the supervisor would kill: the log then says what took so long.
@@ -111,21 +113,31 @@ class _Forks:
         self._app = app
         self._worker_main = worker_main
         self._slots: dict[int, int] = {}  # pid -> slot
+        self._pidfds: dict[int, int] = {}  # pid -> pidfd, of those that have one
 
     def run(self) -> NoReturn:
         self._child_ended, self._note = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._note, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # installed so that the byte is written at all
-        waiter = select.poll()
-        waiter.register(self._control, select.POLLIN)
-        waiter.register(self._child_ended, select.POLLIN)
+        self._waiter = select.poll()
+        self._waiter.register(self._control, select.POLLIN)
+        self._waiter.register(self._child_ended, select.POLLIN)
         while True:
-            waiter.poll(BACKSTOP_S * 1000)
+            ready = {fd for fd, _ in self._waiter.poll(self._patience_ms())}
             with contextlib.suppress(BlockingIOError):
                 os.read(self._child_ended, 4096)
             self._reap()
+            for pid, pidfd in list(self._pidfds.items()):
+                if pidfd in ready:  # it has ended, but a thread of the app has waited for it
+                    self._forget_pidfd(pid)
             self._control.flush()
             self._hear()
+
+    def _patience_ms(self) -> float | None:
+        """Without pidfds the app may take our news of an end: it has SIGCHLD, too, while it is imported."""
+        if self._control.backlog:
+            return AGAIN_S * 1000
+        return BACKSTOP_S * 1000 if len(self._pidfds) < len(self._slots) else None
 
     def _reap(self) -> None:
         while self._slots:
@@ -138,10 +150,17 @@ class _Forks:
             pid = ended.si_pid
             slot = self._slots.pop(pid, None)  # None: something the app started while it was imported
             if slot is not None:
+                self._forget_pidfd(pid)
                 end_group(pid)  # what it has started, while the pid is still its own
             status = os.waitpid(pid, 0)[1]
             if slot is not None:
                 self._control.send(Exited(slot, pid, status))
+
+    def _forget_pidfd(self, pid: int) -> None:
+        pidfd = self._pidfds.pop(pid, None)
+        if pidfd is not None:
+            self._waiter.unregister(pidfd)
+            os.close(pidfd)
 
     def _hear(self) -> None:
         while True:
@@ -180,6 +199,8 @@ class _Forks:
                 self._control.close()
                 os.close(self._child_ended)
                 os.close(self._note)
+                for of_another in self._pidfds.values():
+                    os.close(of_another)
                 exits.disown()
                 code = self._worker_main(slot, theirs, self._inherited, self._settings, self._app, parent)
             except BaseException as error:
@@ -192,6 +213,10 @@ class _Forks:
                 # Not sys.exit, which would unwind what this process has a copy of only, up to the supervisor's main.
                 os._exit(code)
         self._slots[pid] = slot
+        pidfd = open_pidfd(pid)
+        if pidfd is not None:
+            self._pidfds[pid] = pidfd
+            self._waiter.register(pidfd, select.POLLIN)
         self._control.send(Forked(slot, pid), open_pidfd(pid), give=True)
 
     def _end_worker(self, slot: int) -> None:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PATIENCE, Response, Server, envelope, in_threads, request_bytes, wait_for
+from tests.harness import (
+    PATIENCE,
+    Response,
+    Server,
+    envelope,
+    in_threads,
+    request_bytes,
+    wait_asleep,
+    wait_for,
+)
 
 Serve = Callable[..., Server]
 DEADLINE, GRACE = 0.3, 0.2
@@ -61,6 +70,60 @@ def test_finally_blocks_run_at_the_soft_deadline(server: Server) -> None:
     wait_for(lambda: "cleaned up" in server.stdout, "the words of the finally block")
 
 
+@pytest.mark.parametrize(("function", "limit_s"), [("spin", DEADLINE), ("stop_self", DEADLINE + GRACE)])
+def test_deadlines_hold_for_the_first_request_after_idleness(server: Server, function: str, limit_s: float) -> None:
+    """The supervisor looks at nothing while nothing runs; who begins with something wakes it."""
+
+    def attempt() -> float:
+        wait_for(lambda: len(server.workers()) == 2, "both workers")
+        wait_asleep(server)
+        with server.connect() as host:
+            began = time.monotonic()
+            assert host.invoke(function).status == 504
+            return time.monotonic() - began
+
+    taken: list[float] = []
+    while len(taken) < 8 and not any(took < limit_s + 0.025 * PATIENCE for took in taken):
+        taken.append(attempt())
+    assert limit_s - TICK <= min(taken) < limit_s + 0.025 * PATIENCE, taken
+
+
+HOLDS_THE_LOCK = """
+import ctypes, pathlib, threading, time
+import fastworker as fw
+
+app = fw.App()
+
+def hold():
+    now, sleep = pathlib.Path("now"), ctypes.PyDLL(None).sleep
+    while not now.exists():
+        time.sleep(0.001)
+    now.unlink()
+    sleep(60)  # the interpreter's lock is not given up
+
+@app.route(methods=["GET"])
+def begin(req: fw.Request) -> fw.Response:
+    threading.Thread(target=hold, daemon=True).start()
+    return fw.Response("begun")
+"""
+
+
+def test_resting_worker_that_cannot_go_on_is_replaced(serve: Serve, tmp_path: Path) -> None:
+    """It says that it rests, but it has got a request that nobody else can take; a thread keeps it from saying so."""
+    (tmp_path / "function_app.py").write_text(HOLDS_THE_LOCK)
+    server = serve("--http-mode", "proxy", cwd=tmp_path, app="function_app.py", workers=1)
+    with server.connect() as host:
+        begin = b"GET /api/begin HTTP/1.1\r\nHost: x\r\n\r\n"
+        host.send(begin)
+        assert host.receive().body == b"begun"
+        wait_asleep(server)
+        (tmp_path / "now").touch()
+        wait_for(lambda: not (tmp_path / "now").exists(), "the lock to be held")
+        host.send(begin)
+        assert host.receive().body == b"begun"
+    assert any("it does not move any more" in line for line in server.stderr)
+
+
 @pytest.mark.parametrize("function", ["stubborn", "long_c_call", "stop_self"])
 def test_hard_deadline_holds_for_everything(server: Server, function: str) -> None:
     """Catching everything, one long C call, or being stopped: 504 within deadline + grace + 50 ms."""
@@ -108,8 +171,9 @@ def test_worker_stopped_from_outside_is_answered_for(server: Server) -> None:
 
 
 def test_idle_stopped_worker_is_replaced(serve: Serve) -> None:
-    """A stopped worker that does nothing would take part in nothing: it is found by its missing beats."""
+    """A stopped worker that does nothing would take part in nothing: it is found though it need not beat."""
     server = serve(workers=1)
+    wait_asleep(server)
     (victim,) = server.workers()
     os.kill(victim, signal.SIGSTOP)
     with server.connect() as host:

@@ -144,6 +144,7 @@ def test_start_hook_may_take_its_time(tmp_path: Path) -> None:
     with Server(cwd=tmp_path, app="function_app.py", workers=1) as server:
         server.wait_ready()
         assert server.stderr == []
+        wait_for(lambda: server.stdout, "what the hook has said")
         assert sum(line.startswith("started") for line in server.stdout) == 1
 
 

@@ -286,7 +286,7 @@ def test_what_is_no_message_of_a_workers_costs_that_worker_only(half, packet):
     """Any bytes, and messages that only others may send."""
     ours, theirs = control.control_pair()
     killed: list[int] = []
-    book = Workers(half.loop, None, failing(1), failing(1), failing(1))  # type: ignore[arg-type]
+    book = Workers(half.loop, half.board, None, failing(1), failing(1), failing(1))  # type: ignore[arg-type]
     worker = book._workers[0] = Worker(0, 0, ControlSocket(ours, FromWorker))
     worker.process = Process(1 << 22, None)
     half.loop.add_reader(ours.fileno(), None)
@@ -389,7 +389,7 @@ def test_a_socketpair_that_cannot_be_made_is_the_callers_to_deal_with(half, code
     monkeypatch.setattr(workers, "control_pair", failing(code))
     with pytest.raises(OSError, match=os.strerror(code)):
         family.start(0)
-    book = Workers(half.loop, family, failing(1), failing(1), failing(1))  # type: ignore[arg-type]
+    book = Workers(half.loop, half.board, family, failing(1), failing(1), failing(1))  # type: ignore[arg-type]
     with pytest.raises(OSError, match=os.strerror(code)):
         book.fork(0, 0)
     assert book.slots() == []
@@ -435,7 +435,7 @@ def test_a_worker_that_floods_us_is_heard_by_turns_and_one_that_reads_nothing_is
         while worker.control.backlog <= len(heard):  # an answer for each, once its socket is full
             worker.control.send(control.Gone(1))
 
-    book = Workers(half.loop, None, answer, failing(1), failing(1))  # type: ignore[arg-type]
+    book = Workers(half.loop, half.board, None, answer, failing(1), failing(1))  # type: ignore[arg-type]
     worker = book._workers[0] = Worker(0, 0, ControlSocket(ours, FromWorker))
     half.loop.add_reader(ours.fileno(), None)
     for _ in range(60):

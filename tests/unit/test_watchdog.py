@@ -6,16 +6,19 @@ from typing import Any
 import pytest
 
 from fastworker.ipc import board as board_module
-from fastworker.ipc.board import Board, Seat, WorkerRow
+from fastworker.ipc.board import REST_S, Board, LoopSeat, Seat, WorkerRow
 from fastworker.ipc.counters import base_of
+from fastworker.ipc.linux import MainThread
 from fastworker.ipc.processes import Process
-from fastworker.supervisor.watchdog import MISSED_BEAT_S, SCAN_S, STALLED_S, Watchdog
+from fastworker.ipc.signals import WAKE_SIGNAL
+from fastworker.supervisor.ticks import SCAN_S
+from fastworker.supervisor.watchdog import MISSED_BEAT_S, REST_LOOK_S, STALLED_S, Watchdog
 
 NUMBER, SLOT = 10_000, 0
 FAR = 1 << 60  # no deadline strikes here
 
 # What a worker does between two of its steps, and so how long that may take.
-WORK, USER = "a moment of its own work", "user code"
+WORK, USER, REST = "a moment of its own work", "user code", "as long as it rests"
 Life = Iterator[str]
 TALLY = base_of(0)
 
@@ -110,6 +113,19 @@ def idle(seat: Seat) -> Life:
         yield WORK
 
 
+def resting(seat: Seat) -> Life:
+    seat.beat()
+    yield WORK
+    seat.resting(True)
+    seat.beat()
+    yield REST
+    seat.beat()
+    yield REST
+    seat.resting(False)
+    yield WORK
+    yield from def_handler(seat)
+
+
 LIVES: list[Callable[[Seat], Life]] = [
     def_handler,
     pipelined,
@@ -118,6 +134,7 @@ LIVES: list[Callable[[Seat], Life]] = [
     stream_of_a_coroutine,
     stop_hooks,
     idle,
+    resting,
 ]
 
 
@@ -172,16 +189,22 @@ class Room:
         monkeypatch.setattr("fastworker.supervisor.watchdog.log.error", lambda *_, **__: None)
         kill = lambda *_: self.killed_s.append(self.now_s)  # noqa: E731
         self.watchdog = Watchdog(Loop(), self.board, Connections(), None, 1.0, kill)  # type: ignore[arg-type]
-        self.watchdog._looked_ns = int(self.now_s * 1e9)
         self.watchdog.watch(SLOT, Process(4711, None))
-        monkeypatch.setattr(self.watchdog, "_signal", lambda *_: None)
+        self.main_thread = MainThread("S", 100)
+        monkeypatch.setattr("fastworker.ipc.linux.main_thread", lambda _: self.main_thread)
+        self.on_wake: Callable[[], None] = lambda: None
+        monkeypatch.setattr(self.watchdog, "_signal", self._signal)
 
     def _stored(self) -> None:
         self.stores += 1
         self.on_store()
 
-    def look(self) -> None:
-        self.watchdog.look(int(self.now_s * 1e9), [SLOT])
+    def _signal(self, slot: int, watch: object, number: int) -> None:
+        if number == WAKE_SIGNAL:
+            self.on_wake()
+
+    def look(self, late_s: float = 0) -> None:
+        self.watchdog.look(int(self.now_s * 1e9), late_s, [SLOT])
 
     def pass_time(self, seconds: float, scan_s: float = 0.1) -> None:
         until = self.now_s + seconds
@@ -207,7 +230,7 @@ def test_a_worker_that_goes_on_is_never_killed(monkeypatch, life, user_s):
 
         room.on_store = hold
         for step in life(room.seat):
-            room.pass_time(user_s if step is USER else SCAN_S)
+            room.pass_time({USER: user_s, REST: REST_S}.get(step, SCAN_S))
         assert room.killed_s == [], f"held at store {held_at} of {whole.stores}"
 
 
@@ -229,7 +252,7 @@ def test_a_scan_that_reads_half_of_a_step_ends_nobody(monkeypatch, life):
 
     room.on_store = tear
     for step in life(room.seat):
-        room.pass_time(10 if step is USER else 0)
+        room.pass_time({USER: 10, REST: REST_S}.get(step, 0))
     assert room.killed_s == []
 
 
@@ -242,8 +265,9 @@ def test_a_worker_that_stops_outside_of_user_code_is_killed_soon(monkeypatch, li
         running = life(room.seat)
         for passed in range(stopped_at + 1):
             next(running)
-            room.pass_time(5 if steps[passed] is USER and passed < stopped_at else 0)
+            room.pass_time(5 if steps[passed] in (USER, REST) and passed < stopped_at else 0)
         began_s = room.now_s
+        room.main_thread = MainThread("T", 100)
         room.pass_time(MISSED_BEAT_S + STALLED_S + 0.3)
         row = room.board.connection(NUMBER)
         if step is USER or (row.owner is not None and (row.phase is board_module.Phase.RUNNING or row.is_stream)):
@@ -260,6 +284,78 @@ def test_who_was_still_while_the_supervisor_stood_still_is_spared(monkeypatch):
     room.seat.beat()
     room.pass_time(1)
     room.now_s += 3600
+    room.look(late_s=3600)
     began_s = room.now_s
     room.pass_time(5)
     assert began_s + 1 + STALLED_S < room.killed_s[0] < began_s + 1 + STALLED_S + 0.5
+
+
+def at_rest(monkeypatch: pytest.MonkeyPatch) -> Room:
+    room = Room(monkeypatch)
+    room.seat.beat()
+    room.seat.resting(True)
+    room.pass_time(2, SCAN_S)
+    assert room.watchdog.all_rest
+    return room
+
+
+def test_a_worker_that_rests_is_left_in_peace(monkeypatch):
+    """It need not beat more than once in REST_S, and is not woken."""
+    room = at_rest(monkeypatch)
+    room.on_wake = lambda: pytest.fail("woken")
+    for _ in range(3):
+        room.pass_time(REST_S)
+        room.seat.beat()
+    assert room.killed_s == []
+
+
+@pytest.mark.parametrize("scan_s", [SCAN_S, 1.0], ids=["awake", "asleep"])
+def test_a_worker_that_says_it_rests_and_runs_is_killed_if_it_does_not_beat(monkeypatch, scan_s):
+    """It may have got an event, and wait for a lock that user code never gives up."""
+    room = at_rest(monkeypatch)
+    began_s = room.now_s
+    while not room.killed_s and room.now_s < began_s + 10:
+        room.main_thread = MainThread("S", room.main_thread.switches + 1)
+        room.pass_time(scan_s, scan_s)
+    assert STALLED_S < room.killed_s[0] - began_s < STALLED_S + REST_LOOK_S + 2 * scan_s
+
+
+def test_a_worker_that_is_interrupted_while_it_rests_lives(monkeypatch):
+    """The app may have a timer whose signal comes all the time: the worker beats when it is woken."""
+    room = at_rest(monkeypatch)
+    woken: list[float] = []
+
+    def on_wake() -> None:
+        woken.append(room.now_s)
+        room.seat.beat()
+
+    room.on_wake = on_wake
+    for _ in range(500):
+        room.main_thread = MainThread("S", room.main_thread.switches + 2)
+        room.pass_time(SCAN_S, SCAN_S)
+    assert room.killed_s == []
+    assert 1 <= len(woken) <= 10
+
+
+def test_a_worker_that_rests_longer_than_it_may_is_killed(monkeypatch):
+    """Whatever the kernel says of it."""
+    room = at_rest(monkeypatch)
+    began_s = room.now_s
+    room.pass_time(REST_S + 2 * STALLED_S + 1)
+    assert REST_S < room.killed_s[0] - began_s < REST_S + 2 * STALLED_S + 1
+
+
+def test_not_all_rest_while_the_loop_has_something_in_flight(monkeypatch):
+    """The main thread rests while an async function runs, whose deadline is to be kept."""
+    room = at_rest(monkeypatch)
+    loop_seat = LoopSeat(room.board, SLOT, 4711)
+    for begin, end in (
+        (lambda: loop_seat.arm(NUMBER, FAR), lambda: loop_seat.disarm(NUMBER)),
+        (loop_seat.beat, loop_seat.rest),
+    ):
+        begin()
+        room.pass_time(1)
+        assert not room.watchdog.all_rest
+        end()
+        room.pass_time(1)
+        assert room.watchdog.all_rest
