@@ -29,6 +29,7 @@ commands:
   new       write a new function app
   sync      write function.json and host.json from the decorators
   invoke    call one function
+  storage   look into the queues, blobs and tables that dev uses
   version   the version of fastworker
 """
 
@@ -125,12 +126,18 @@ def invoke(argv: Sequence[str]) -> int:
     return _with_extra("invoke", argv)
 
 
+def storage(argv: Sequence[str]) -> int:
+    """`fastworker storage`: the store that `dev` uses."""
+    return _with_extra("storage", argv)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": serve,
     "dev": dev,
     "new": new,
     "sync": sync,
     "invoke": invoke,
+    "storage": storage,
 }
 
 

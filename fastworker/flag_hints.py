@@ -94,6 +94,16 @@ INVOKE: Final = {
     "-f": "give --fail",
     "--name": "name the function: fastworker invoke FUNCTION",
 }
+STORAGE: Final = {
+    "--connection-string": "give --connection, the name of the app setting that holds it",
+    "--account-name": "give --connection, the name of the app setting that holds the connection string",
+    "--account-key": "give --connection, the name of the app setting that holds the connection string",
+    "--queue-name": "name the place: queues/NAME",
+    "--container-name": "name the place: blobs/CONTAINER/NAME",
+    "--content": "the text stands behind the queue's name: fastworker storage send QUEUE TEXT",
+    "--data": "the text stands behind the queue's name: fastworker storage send QUEUE TEXT",
+    "-f": "give --file",
+}
 COMMANDS: Final = {
     "start": "dev",
     "host": "dev",

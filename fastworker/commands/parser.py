@@ -1,6 +1,6 @@
 """The parser of the commands beside `serve`: flags in full, and a word of help for those of other tools.
 
-Used by dev, new, sync and invoke. Rule: what is refused is told with what to type (flag_hints.py).
+Used by dev, new, sync, invoke and storage. Rule: what is refused is told with what to type (flag_hints.py).
 """
 
 import argparse

@@ -8,7 +8,7 @@ import pytest
 
 from fastworker import flag_hints
 from fastworker.cli import COMMANDS, main
-from fastworker.commands import dev, invoke
+from fastworker.commands import dev, invoke, storage
 from fastworker.errors import SettingsError
 from fastworker.settings import build_parser, parse_settings
 
@@ -17,6 +17,7 @@ PARSERS: dict[str, tuple[Callable[[], argparse.ArgumentParser], dict[str, str]]]
     "serve": (build_parser, flag_hints.SERVE),
     "dev": (dev.build_parser, flag_hints.DEV),
     "invoke": (invoke.build_parser, flag_hints.INVOKE),
+    "storage": (storage.build_parser, flag_hints.STORAGE),
 }
 
 
