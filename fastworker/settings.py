@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str | None = None
     app_root: str | None = None
+    # XDG_RUNTIME_DIR: where the status socket is.
+    runtime_folder: str | None = None
     # Started by a Functions host, which names the port in the environment; by hand it is False.
     under_host: bool = False
     # The host runs under Core Tools: its envelopes have a length then (protocol 2.1).
@@ -245,6 +247,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {
         "app": flags.pop("app"),
         "app_root": environ.get("FUNCTIONS_APP_ROOT_PATH") or None,
+        "runtime_folder": environ.get("XDG_RUNTIME_DIR") or None,
         "under_host": any(environ.get(name) for name in PORT_NAMES),
         "host_settings": {name: text for name, text in environ.items() if name.upper().startswith(HOST_SETTINGS)},
         "core_tools": bool(environ.get("FUNCTIONS_CORETOOLS_ENVIRONMENT")),

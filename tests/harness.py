@@ -335,3 +335,33 @@ def wait_asleep(server: Server) -> None:
         return elapsed_s > 0.25 and seen[-1][1] - seen[0][1] <= 1 + 2 * elapsed_s
 
     wait_for(sleeps, "the supervisor to sleep")
+
+
+class StatusClient:
+    """Whoever watches a server by its status socket, which is in `folder` (XDG_RUNTIME_DIR)."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10 * PATIENCE)
+        self._socket.connect(str(folder / "fastworker" / f"{server.pid}.sock"))
+        self._lines = self._socket.makefile("rb")
+
+    def ask(self, request: str) -> Any:
+        self._socket.sendall(request.encode() + b"\n")
+        return json.loads(self._lines.readline())
+
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How often, by function and outcome; "" for requests that name no function."""
+        told = self.ask("status")
+        functions = {f["name"]: f["outcomes"] for f in told["functions"]} | {"": told["unnamed"]}
+        return {(name, how): n for name, by in functions.items() for how, n in by.items() if n}
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> "StatusClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -71,6 +71,16 @@ def tcp_info(connection: socket.socket) -> TcpInfo:
     return TcpInfo(idle_ms, received, sent - resent + not_sent)
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as status:
+            words = status.read().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return 0.0
+
+
 def unread_bytes(fd: int) -> int:
     """Bytes that have arrived on a connection and that nobody has read."""
     answer = fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")

@@ -1,7 +1,7 @@
 """Which workers have grown old: FASTWORKER_MAX_REQUESTS and FASTWORKER_MAX_RSS.
 
 Asked by supervisor/run.py once a second; pool.py replaces whom it names.
-Rule: looks and names, and changes nothing but a new worker's own limit.
+Rule: looks and names, and changes nothing but what a worker's record says of it: its own limit, and why it leaves.
 """
 
 import random
@@ -42,5 +42,6 @@ class Recycling:
             # One that has served nothing is as small as a worker of this app can be: a new one would not help.
             fat = max_rss is not None and served > 0 and linux.resident_bytes(worker.pid) > max_rss
             if worn or fat:
+                worker.leaves_for = "requests" if worn else "memory"
                 found.append(slot)
         return found

@@ -115,7 +115,9 @@ class Supervisor:
         self._watchdog = Watchdog(
             self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
         )
-        self._status = Status(self._board, self._connections, self._pool, self._workers)
+        self._status = Status(
+            settings, self._board, self._connections, self._pool, self._workers, self._totals, self._inherited.pictures
+        )
         self._ticks = Ticks(self._loop, self._board, self._scan)
         self._recycling = Recycling(settings, self._board, self._workers)
         self._starting = Starting(settings, self._pool, time.monotonic())
@@ -146,6 +148,7 @@ class Supervisor:
         self._zygotes.watch(self._loop)
         if self._host is not None:
             self._host.watch(self._loop, self._host_gone)
+        self._status.open(self._loop, self._step)
         self._step(pool.Tick())
         self._ticks.start()
         while not self._finished:
@@ -188,9 +191,8 @@ class Supervisor:
             if worker.generation == generation and worker.process is None:
                 self._workers.end(worker, None)  # never forked
             elif worker.generation == generation:
-                self._workers.kill(
-                    slot, crash_rules.Death(f"its worker ended with the process that had imported the app ({how})")
-                )
+                detail = f"its worker ended with the process that had imported the app ({how})"
+                self._workers.kill(slot, crash_rules.Death(detail, cause="zygote"))
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -226,6 +228,7 @@ class Supervisor:
                 worker.failure = message
             case Leaving():
                 log.info("worker.leaves", slot=slot, pid=worker.pid, detail="told so by somebody else (SIGTERM)")
+                worker.leaves_for = "asked"
                 self._step(pool.RecycleAsked(slot))
 
     def _worker_ready(self, worker: Worker, message: WorkerReady) -> None:
@@ -265,6 +268,7 @@ class Supervisor:
         self._connections.forget_holder(slot)
         self._rescue.settle_all(slot, taken, death)
         self._totals.worker_gone(slot)
+        self._status.worker_gone(worker, death, planned=expected)
         if not expected:
             self._rescue.begin_audit(self._workers.slots())
 
@@ -409,7 +413,7 @@ class Supervisor:
                     self._retire(slot)
                 case pool.Kill(slot, reason):
                     log.error("worker.killed", slot=slot, reason=reason, **self._took(self._rescue.taken_by(slot)))
-                    self._workers.kill(slot, crash_rules.Death(f"its worker was killed: {reason}"))
+                    self._workers.kill(slot, crash_rules.Death(f"its worker was killed: {reason}", cause="overdue"))
                 case pool.Tell(event_name, fields):
                     log.warning(event_name, **fields)
                 case pool.GiveUp(exit_code, cause):
@@ -438,6 +442,7 @@ class Supervisor:
                 self._loop.stop()
 
     def _end(self) -> None:
+        self._status.close()
         self._connections.close_all()
         self._zygotes.reap()
         self._loop.close()

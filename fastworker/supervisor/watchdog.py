@@ -154,7 +154,7 @@ class Watchdog:
             log.error(
                 "worker.killed", slot=slot, pid=watch.process.pid, reason="it does not move any more", took_along=took
             )
-            self._kill(slot, Death("its worker did not move any more and was killed"))
+            self._kill(slot, Death("its worker did not move any more and was killed", cause="stalled"))
         return state
 
     def _state(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
@@ -211,7 +211,8 @@ class Watchdog:
             watch.pictured = False  # it came back in the last moment
             return
         deadline_ns = self._board.worker(slot).deadline_ns
-        self._kill(slot, Death("its worker was killed, for another invocation there overran its deadline"))
+        detail = "its worker was killed, for another invocation there overran its deadline"
+        self._kill(slot, Death(detail, cause="deadline"))
         picture = self._pictures.take()
         rows = [self._board.connection(number) for number in self._taken_by(slot)]
         late = [row for row in rows if row.hard_ns == deadline_ns]

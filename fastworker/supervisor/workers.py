@@ -36,6 +36,7 @@ class Worker:
         self.request_limit: int | None = None
         self.death: crash_rules.Death | None = None  # why we killed it, if we did
         self.failure: WorkerFailed | None = None
+        self.leaves_for = ""  # why it is replaced, if somebody wants that: a word for the metrics
         self.deaf = False  # nothing more is heard from its control socket
 
     @property
@@ -132,7 +133,8 @@ class Workers:
         """User code has written into the control socket: what this worker says from now on means nothing."""
         self._deafen(worker)
         log.error("worker.killed", slot=worker.slot, pid=worker.pid, reason="no message of a worker's", came=what)
-        death = crash_rules.Death("its worker was killed: user code in it wrote into fastworker's own socket")
+        detail = "its worker was killed: user code in it wrote into fastworker's own socket"
+        death = crash_rules.Death(detail, cause="mistrusted")
         self.kill(worker.slot, death)
 
     def hear(self, worker: Worker, most: float = HEARD_AT_ONCE) -> None:

@@ -1,1 +1,1 @@
-"""What others may watch of a server: its spans, for OpenTelemetry."""
+"""What others may watch of a server: its figures, and its spans for OpenTelemetry."""

@@ -100,6 +100,11 @@ async def nap(job: float) -> Any:
 
 
 @function
+def nap_sync(job: float) -> None:
+    time.sleep(job)
+
+
+@function
 def fail(job: str) -> None:
     log.warning("about to fail: %s", job)
     raise ValueError(job)

@@ -25,9 +25,19 @@ ROOMS = {
     "adapters": {"functions", "protocol", "config", *LOGGING},
     "worker": {"functions", "ipc", "protocol", "streaming", "telemetry", "settings", "forks", *LOGGING},
     "zygote": {"functions", "ipc", "telemetry", "settings", "exits", *LOGGING},
-    "supervisor": {"ipc", "protocol", "settings", *LOGGING},
+    "supervisor": {"ipc", "protocol", "settings", "telemetry", *LOGGING},
     "devhost": {"settings", "hostrules", "protocol", "config", "functions"},
-    "commands": {"devhost", "hostrules", "protocol", "config", "functions", "settings", "flag_hints", *LOGGING},
+    "commands": {
+        "devhost",
+        "hostrules",
+        "protocol",
+        "config",
+        "functions",
+        "settings",
+        "telemetry",
+        "flag_hints",
+        *LOGGING,
+    },
 }
 # Rules of one file, where its room's is too wide.
 FILES = {
