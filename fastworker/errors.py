@@ -33,13 +33,19 @@ class SettingsError(FastworkerError):
 
 
 class AppLoadError(FastworkerError):
-    """The app cannot be loaded, or its functions do not fit together; `problems` lists everything found."""
+    """The app cannot be loaded, or its functions do not fit together; `problems` lists everything found.
+
+    Paths are told relative to the folder `root`, which is told once.
+    """
 
     exit_code = 3
 
-    def __init__(self, target: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(list_problems(f"cannot load {target}", self.problems))
+    def __init__(self, target: str, problems: Sequence[str], root: str = "") -> None:
+        self.target = target
+        self.problems = tuple(relative_paths(problem, root) for problem in problems)
+        named = "the app" if target in (".", root) else relative_paths(target, root)
+        place = f" in {root}" if root else ""
+        super().__init__(list_problems(f"cannot load {named}{place}", self.problems))
 
 
 class MixedAuthError(FastworkerError):
@@ -88,11 +94,15 @@ class DeadlineExceeded(BaseException):
 
 
 def list_problems(title: str, problems: Sequence[str]) -> str:
-    """All problems under a title; one problem stays on one line, so that the last line names a cause."""
+    """All problems, each once, under a title; one stays on the title's line. The last line always names a cause."""
     if len(problems) == 1:
         return f"{title}: {problems[0]}"
-    lines = "\n".join(f"  - {problem}" for problem in problems)
-    return f"{title}:\n{lines}\n{title}: {len(problems)} problems, the first: {problems[0]}"
+    return "\n".join([f"{title}: {len(problems)} problems", *(f"  - {problem}" for problem in problems)])
+
+
+def relative_paths(text: str, root: str) -> str:
+    """`text` with the paths in it that are below the folder `root` relative to that."""
+    return text.replace(f"{root.rstrip('/')}/", "") if root else text
 
 
 def one_line(error: BaseException, *, qualified: bool = False) -> str:

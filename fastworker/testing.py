@@ -79,7 +79,7 @@ class TestClient:
         folder = Path(root) if root is not None else app.folder
         self._functions, _, problems, _ = assemble(app, folder)
         if problems:
-            raise AppLoadError(str(folder), problems)
+            raise AppLoadError(str(folder), problems, str(folder))
         self._app = app
         self._raise_errors = raise_errors
         self._runner: asyncio.Runner | None = None

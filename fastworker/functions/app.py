@@ -47,7 +47,9 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators, DatabaseDecorato
     def __init__(self, *, extra_binding_types: Iterable[str] = (), **unknown: Any) -> None:
         """`extra_binding_types` are types of new extensions, for the generic decorators and function.json."""
         if unknown:
-            raise TypeError("; ".join(v2_names.missing("fastworker.App()", n, v2_names.ARGUMENTS) for n in unknown))
+            raise TypeError(
+                "; ".join(v2_names.missing("fastworker.App()", n, v2_names.ARGUMENTS, "argument") for n in unknown)
+            )
         super().__init__()
         self.state = types.SimpleNamespace()
         self.start_hooks: list[Callable[[], Any]] = []

@@ -15,7 +15,7 @@ from fastworker.config.binding_checks import name_problems, name_warnings
 from fastworker.config.config_files import ConfigFileError
 from fastworker.config.host_json import NO_HANDLER, HostJson, HttpMode
 from fastworker.deadline import TimeLimits, cap_notes, limit_of
-from fastworker.errors import AppLoadError
+from fastworker.errors import AppLoadError, relative_paths
 from fastworker.functions.app import App
 from fastworker.functions.build import Function, as_annotated, make_function
 from fastworker.functions.declarations import Declaration, place_of
@@ -76,7 +76,11 @@ def load_app(
     run without their key. `limits` are those of the server that is to run it: a deadline beyond them is a problem.
     """
     named = target or DEFAULT_FILE
-    app, folder = find_app(named, base or Path.cwd())
+    try:
+        app, folder = find_app(named, base or Path.cwd())
+    except AppLoadError as error:
+        folder = Path(app_root).absolute() if app_root else _folder_of(named, base or Path.cwd())
+        raise AppLoadError(named, error.problems, str(folder)) from error
     root = Path(app_root).absolute() if app_root else folder
     functions, host, problems, warnings = assemble(app, root, http_mode, host_settings, strict=strict)
     notes: list[str] = []
@@ -84,13 +88,20 @@ def load_app(
         problems += _deadline_problems(functions.values(), host, limits, warnings)
         notes += cap_notes(limits, host_timeout_s=host_timeout_s(host, limits), sets_timeout=host.sets_timeout)
     if problems:
-        raise AppLoadError(named, problems)
+        raise AppLoadError(named, problems, str(root))
     if app.kind:
         logs.log.info("app.found", kind=app.kind, folder=str(folder))
     routes, differences = http_routes(functions, root, host)
     all_routes = [*routes, *routes_of_host_json(host)]
     warnings += [*differences, *check_levels(all_routes, host, host.path, mixed_auth)]
-    return LoadedApp(app, named, root, functions, host, tuple(warnings), tuple(routes), tuple(notes))
+    told = tuple(relative_paths(line, str(root)) for line in warnings)
+    return LoadedApp(app, named, root, functions, host, told, tuple(routes), tuple(notes))
+
+
+def _folder_of(target: str, base: Path) -> Path:
+    """The folder that a target stands for, as far as its name tells."""
+    path = base / target
+    return path.absolute() if path.is_dir() else path.absolute().parent if path.is_file() else base.absolute()
 
 
 def assemble(

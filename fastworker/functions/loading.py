@@ -124,13 +124,25 @@ def _guarded(target: str, folder: Path, load: Callable[[], L]) -> L:
         if isinstance(exc, SystemExit):
             what = f"sys.exit({exc.code!r}) was called"
         else:
-            logs.write_traceback(f"importing {target} failed", exc)
+            if _adds_to_its_line(exc):
+                logs.write_traceback("importing the app failed", exc)
             what = one_line(exc, qualified=True)
         raise AppLoadError(target, [f"{_place_of_error(exc, folder)}: at import: {what}"]) from exc
     if os.getpid() != me:
         logs.log.error("app.forked", detail="the import of the app forked, and the child came back out of it; ended")
         os._exit(1)
     return found
+
+
+def _adds_to_its_line(exc: BaseException) -> bool:
+    """Whether a traceback tells more than the file and line at which the app raised, which is told in any case."""
+    frames = exc.__traceback__
+    return (
+        isinstance(exc, SyntaxError)
+        or exc.__cause__ is not None
+        or exc.__context__ is not None
+        or (frames is not None and frames.tb_next is not None)
+    )
 
 
 def _of_the_app(frames: types.TracebackType | None) -> types.TracebackType | None:

@@ -49,7 +49,7 @@ ARGUMENTS: Final = {
 }
 
 
-def missing(owner: str, name: str, names: dict[str, str]) -> str:
+def missing(owner: str, name: str, names: dict[str, str], what: str = "attribute") -> str:
     """The message for `owner.name`, which is not there."""
     hint = names.get(name)
-    return f"{owner} has no {name!r}" + (f"; here it is: {hint}" if hint else "")
+    return f"{owner} has no {what} {name!r}" + (f"; here it is: {hint}" if hint else "")

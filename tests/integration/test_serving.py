@@ -203,7 +203,8 @@ def test_wrong_settings_are_all_told_and_end_in_code_2(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "FASTWORKER_WORKERS='zero'" in result.stderr
     assert "FASTWORKER_SPIM: no such setting; the nearest is FASTWORKER_SPIN" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("bad configuration: 2 problems, the first:")
+    assert "bad configuration: 2 problems\n  - " in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("  - FASTWORKER_")
 
 
 @pytest.mark.parametrize(
@@ -225,6 +226,9 @@ def test_app_that_cannot_be_loaded_ends_in_code_3(tmp_path: Path, source: str | 
     result = run_command("serve", "--port", "0", cwd=tmp_path)
     assert result.returncode == 3, result.stderr
     assert cause in result.stderr.splitlines()[-1]
+    if "Error" in cause:  # at the top of the file: a traceback would say the same once more
+        assert result.stderr.count(cause) == 1
+        assert f"in {tmp_path}: function_app.py:1: at import: " in result.stderr
 
 
 def test_all_mistakes_of_an_app_are_told_together(tmp_path: Path) -> None:
@@ -242,6 +246,8 @@ def test_all_mistakes_of_an_app_are_told_together(tmp_path: Path) -> None:
     assert "'extra'" in result.stderr
     assert "two/function.json" in result.stderr or "'two'" in result.stderr
     assert "function_app.py:3" in result.stderr or "function_app.py:4" in result.stderr
+    # Each once, and the app's folder once.
+    assert result.stderr.count("'extra'") == result.stderr.count(str(tmp_path)) == 1
 
 
 SLOW = """

@@ -84,24 +84,25 @@ def test_only_app_of_a_module_is_found_under_any_name(write):
     ],
 )
 def test_failing_import_names_type_message_and_line(write, capfd, text, line, message):
-    """One line for the host; the traceback goes to stderr."""
+    """One line for the host; a traceback goes to stderr where it tells more."""
     path = write(text)
     (problem,) = problems_of(path)
-    assert problem.startswith(f"{path}:{line}: at import: ")
+    assert problem.startswith(f"{path.name}:{line}: at import: ")
     assert message in problem
     assert "\n" not in problem
-    if "exit" not in text:
-        error_text = capfd.readouterr().err
-        assert "importing" in error_text
-        assert "fastworker/functions/app.py" not in error_text
+    assert ("importing" in capfd.readouterr().err) == (message == "SyntaxError")
 
 
-def test_failing_import_is_placed_in_the_users_code(write):
+def test_failing_import_is_placed_in_the_users_code(write, capfd):
     """Not in the library that raised."""
     write("import json\ndef broken():\n    json.loads('{')\n", "my_part.py")
     path = write("import my_part\nmy_part.broken()\n")
     (problem,) = problems_of(path)
-    assert problem.startswith(f"{path.parent / 'my_part.py'}:3: at import: json.decoder.JSONDecodeError")
+    assert problem.startswith("my_part.py:3: at import: json.decoder.JSONDecodeError")
+    error_text = capfd.readouterr().err
+    assert "importing the app failed" in error_text
+    assert "my_part.broken()" in error_text
+    assert "fastworker/functions/" not in error_text
 
 
 def test_missing_file_attribute_or_app_is_named(write, tmp_path, monkeypatch):
@@ -173,7 +174,7 @@ def test_mistake_is_reported_with_file_and_line(write, text, line, pattern):
     problems = problems_of(path)
     found = [p for p in problems if re.search(pattern, p)]
     assert found, problems
-    assert found[0].startswith(f"{path}:{line}: ")
+    assert found[0].startswith(f"{path.name}:{line}: ")
 
 
 def test_all_mistakes_are_reported_together(write):
@@ -181,7 +182,7 @@ def test_all_mistakes_are_reported_together(write):
     functions = "\n".join(text.replace("def f(", f"def f{i}(") for i, (text, _, _) in enumerate(MISTAKES))
     problems = problems_of(write(app_text(functions)))
     assert len(problems) >= len(MISTAKES)
-    assert str(AppLoadError("x", problems)).splitlines()[-1].startswith("cannot load x: ")
+    assert str(AppLoadError("x", problems)).splitlines()[-1] == f"  - {problems[-1]}"
 
 
 def test_two_functions_of_one_name_are_refused(write):
@@ -239,7 +240,7 @@ def test_mistake_in_function_json_is_reported_with_its_line(write, old, new, lin
     json_path = write(ORDER_JSON.replace(old, new), "order/function.json")
     [problem] = problems_of(path, strict=True)
     assert message in problem
-    assert problem.startswith(f"{json_path}:{line}")
+    assert problem.startswith(f"{json_path.relative_to(path.parent)}:{line}")
     loaded = load_app(str(path), app_root=None)
     assert list(loaded.functions) == ["other"]
     assert problem in loaded.warnings
@@ -282,7 +283,7 @@ def test_broken_host_json_is_a_problem_with_its_line(write, text, line, message)
     """Together with all others."""
     host_path = write(text, "host.json")
     (problem,) = problems_of(write(GOOD))
-    assert problem.startswith(f"{host_path}:{line}: ")
+    assert problem.startswith(f"{host_path.name}:{line}: ")
     assert message in problem
 
 

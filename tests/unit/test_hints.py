@@ -40,8 +40,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ),
         ("@app.get('/x')\ndef f(req): ...", '@app.route(..., methods=["GET"])'),
         ("fw.App(http_auth_level='anonymous')", '@app.route(..., auth_level="anonymous") at each function'),
-        ("fw.App(auth='x')", "fastworker.App() has no 'auth'"),
-        ("fw.FunctionApp()", "module 'fastworker' has no 'FunctionApp'; here it is: fw.App"),
+        ("fw.App(auth='x')", "fastworker.App() has no argument 'auth'"),
+        ("fw.FunctionApp()", "module 'fastworker' has no attribute 'FunctionApp'; here it is: fw.App"),
         ("def f(req: fw.HttpRequest): ...", "here it is: fw.Request"),
         ("app.register_functions(fw.App())", "here it is: app.include(other)"),
         (
@@ -74,7 +74,7 @@ def test_hints_name_what_is_there() -> None:
 
 def test_a_name_that_nobody_has_is_simply_not_there() -> None:
     """As of any object."""
-    with pytest.raises(AttributeError, match=r"^fastworker\.App has no 'nothing'$"):
+    with pytest.raises(AttributeError, match=r"^fastworker\.App has no attribute 'nothing'$"):
         print(fw.App().nothing)  # type: ignore[attr-defined]
     assert getattr(fw.App(), "nothing", 1) == 1
 
