@@ -231,6 +231,26 @@ def test_http_return_value(value, status, body, kind):
     assert body is None or found[1] == body
 
 
+@pytest.mark.parametrize(
+    ("outputs", "document", "status", "body", "kind"),
+    [
+        (RES, {"Outputs": {"res": {"statusCode": "204"}}}, 204, b"", TEXT),  # 28
+        (RES, {"outputs": {"res": {"STATUSCODE": 201, "Body": "x"}}}, 201, b"x", TEXT),  # 30
+        (RES, {"Outputs": {"RES": {"body": "x"}}}, 200, b"{}", TEXT),  # 31
+        (RES, {}, 204, b"", None),  # 32
+        (RET, {"ReturnValue": "aGVsbG8="}, 200, b"hello", None),  # 41
+        (RET, {"ReturnValue": {"status": 404, "body": "x"}}, 404, b"x", TEXT),  # 42
+        (RES, {"Outputs": {"res": {"body": "x", "headers": {"content-type": "text/html"}}}}, 200, b"x",
+         "text/html; charset=utf-8"),  # 44
+    ],
+)  # fmt: skip
+def test_vectors_of_http_responses(outputs, document, status, body, kind):
+    """Vectors C 28 to 32, C 41, C 42 and C 44 of the protocol page; 29 is an error."""
+    assert reply(outputs, document) == (status, body, kind, {})
+    with pytest.raises(AnswerError):
+        reply(RES, {"Outputs": {"res": "SomeBlah"}})
+
+
 def test_headers_of_a_return_value():
     """A-ret-resp-harr, A-ret2-hobj: lists and objects come out as the names of .NET's types; only null fails."""
     headers = {"X-A": ["1", "2"], "X-B": {"a": 1}, "X-C": 5}

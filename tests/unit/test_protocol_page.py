@@ -75,6 +75,31 @@ def test_every_trap_that_is_cited_exists():
     assert missing == []
 
 
+MODEL = ("tests/devhost/", "tests/unit/test_hostrules_", "tests/unit/test_routing.py")
+VECTOR_RANGE = re.compile(r"([A-D])? ?(\d+)(?:(?: to |-)([A-D])? ?(\d+))?")
+
+
+def vectors_of(cited: str) -> set[int]:
+    """The numbers of `C 37 to 40, 43` or `A1 to A7`."""
+    return {
+        number
+        for _, first, _, last in VECTOR_RANGE.findall(cited)
+        for number in range(int(first), int(last or first) + 1)
+    }
+
+
+def test_every_vector_is_run_against_the_one_model():
+    """Each of the 54 has its test of hostrules/, of the local host that runs by them, or of their routes."""
+    run = {
+        number
+        for path, text in texts()
+        if path.startswith(MODEL)
+        for found in CITED_VECTORS.finditer(text)
+        for number in vectors_of(found[1])
+    }
+    assert set(range(1, 55)) - run == set()
+
+
 def test_every_vector_that_is_cited_exists():
     """By its group and number in section 10."""
     missing = []
