@@ -17,7 +17,7 @@ from fastworker.adapters.exact_response import ExactResponse, content_length
 from fastworker.adapters.web_request import WebRequest, root_path, web_request
 from fastworker.errors import AppLoadError
 from fastworker.logs import log, write_traceback
-from fastworker.protocol.messages import Request, Response
+from fastworker.protocol.messages import Request, Response, WholeBody
 
 Message = MutableMapping[str, Any]
 Application = Callable[..., Awaitable[None]]
@@ -130,8 +130,21 @@ async def _run(application: Application, scope: dict[str, Any], call: "_Call") -
     except Exception as error:  # user code
         if not call.has_begun:
             raise
+        if _is_of(error, ClientLeftError):
+            return  # nobody is there to be failed
         write_traceback("the ASGI application failed behind the start of its response", error)
         call.failed()
+
+
+class ClientLeftError(OSError):
+    """What `send` raises when nobody reads any more (ASGI specification, "Disconnected Client")."""
+
+
+def _is_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether an exception is of a kind, or was raised while one of it was handled."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 class _Call:
@@ -155,19 +168,34 @@ class _Call:
     async def receive(self) -> Message:
         """The next piece of the request's body; behind the last one the client's going away, or the end."""
         if not self._body_read and not self._gone.is_set():
-            if self._reader is None:
-                self._reader = aiter(self._pieces)
             try:
-                piece = await anext(self._reader, None)
+                piece = await self._piece()
             except ConnectionError:
                 self._gone.set()
                 return {"type": "http.disconnect"}
             if piece is not None:
                 return {"type": "http.request", "body": bytes(piece), "more_body": True}
-            self._body_read = True
-            return {"type": "http.request", "body": b"", "more_body": False}
+            if not self._gone.is_set():
+                self._body_read = True
+                return {"type": "http.request", "body": b"", "more_body": False}
         await self._gone.wait()
         return {"type": "http.disconnect"}
+
+    async def _piece(self) -> bytes | None:
+        """The next piece of the body; None behind the last one, and when nobody reads the response any more."""
+        if self._reader is None:
+            self._reader = aiter(self._pieces)
+        if isinstance(self._pieces, WholeBody):
+            return await anext(self._reader, None)
+        getting: asyncio.Future[bytes | None] = asyncio.ensure_future(anext(self._reader, None))
+        leaving = asyncio.ensure_future(self._gone.wait())
+        try:
+            await asyncio.wait((getting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            return getting.result() if getting.done() else None
+        finally:
+            # Behind the response's end the connection is the next request's.
+            getting.cancel()
+            leaving.cancel()
 
     async def send(self, message: Message) -> None:
         """Takes the application's next message. Raises RuntimeError for one out of order, OSError when nobody reads."""
@@ -188,7 +216,7 @@ class _Call:
         more = bool(message.get("more_body", False))
         self._complete = not more
         if self._gone.is_set():
-            raise OSError("the client went away before the end of the response")
+            raise ClientLeftError("the client went away before the end of the response")
         await self._put((bytes(message.get("body", b"")), more))
 
     async def _put(self, piece: tuple[bytes, bool]) -> None:
@@ -200,7 +228,7 @@ class _Call:
                 return
             await asyncio.wait((putting, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not putting.done():
-                raise OSError("the client went away before the end of the response")
+                raise ClientLeftError("the client went away before the end of the response")
         finally:
             putting.cancel()
             leaving.cancel()

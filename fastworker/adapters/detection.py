@@ -57,11 +57,13 @@ def adapted(target: str, module: types.ModuleType, attribute: str | None, folder
                 ],
             )
         chosen = next(iter(candidates))
-    return adapt_object(target, candidates[chosen], chosen, folder)
+    return adapt_object(target, candidates[chosen], chosen, folder, is_named=False)
 
 
-def adapt_object(target: str, value: Any, name: str, folder: Path) -> App | None:
+def adapt_object(target: str, value: Any, name: str, folder: Path, *, is_named: bool = True) -> App | None:
     """The App for one object that is called `name`; None if it is nothing that can be served.
+
+    `is_named`: somebody said that this is the app, by its name or by the object itself.
 
     Raises AppLoadError for an azure.functions app whose functions cannot be built.
     """
@@ -73,7 +75,7 @@ def adapt_object(target: str, value: Any, name: str, folder: Path) -> App | None
             return adapt_register(value, folder)
         except ValueError as exc:
             raise AppLoadError(target, [str(exc)]) from exc
-    return adapt_application(value, name, folder) if _is_application(name, value) else None
+    return adapt_application(value, name, folder) if _is_application(name, value, is_named=is_named) else None
 
 
 def hint(module: types.ModuleType, attribute: str | None) -> str:
@@ -140,15 +142,15 @@ def _register_class() -> Any:
     return getattr(library, "FunctionRegister", None)
 
 
-def _is_application(name: str, value: Any) -> bool:
+def _is_application(name: str, value: Any, *, is_named: bool = False) -> bool:
     """Whether a module's attribute is an ASGI or WSGI application.
 
-    Objects count by what they can be called with; plain functions and classes only under a usual name.
+    Objects count by what they can be called with; plain functions only where they are named, or of a usual name.
     """
     if _is_a(value, (types.ModuleType, App, type)) or not _can_be_called(value):
         return False
     if _is_a(value, types.FunctionType):
-        return name in NAMES and takes(value) in (2, 3)
+        return (is_named or name in NAMES) and (is_asgi(value) or takes(value) == 2)
     if type(value).__module__.partition(".")[0] in LIBRARIES:
         return False
     return is_asgi(value) or takes(value) == 2

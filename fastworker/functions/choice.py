@@ -94,8 +94,8 @@ class Choice(Generic[T]):
             if path in self._plain_names and path in self._envelopes:
                 return self._envelopes[path], {}
             return self._nothing, None
-        if path == b"/" and is_hosts_own and method in READINESS:
-            return self._nothing, None
+        if path == b"/" and is_hosts_own and method in READINESS and self._trusts_nobody:
+            return self._nothing, None  # by hand no host asks, and a function may have that path
         found = self._table.find(method.decode("latin-1"), path.decode("latin-1"))
         if found is None or found[0] is None:
             return self._nothing, None

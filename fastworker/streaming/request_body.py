@@ -5,6 +5,7 @@ Rule: nothing is read that nobody has asked for, so that a client waits for its 
 """
 
 import asyncio
+import os
 import select
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -102,12 +103,16 @@ class ArrivingBody:
         return self._body.pieces.popleft()
 
     async def _readable(self) -> None:
+        # A descriptor of its own: on the connection's the answer's sender may look whether the client leaves, and a
+        # loop has one reader for each.
+        number = os.dup(self._number)
         ready = self._loop.create_future()
-        self._loop.add_reader(self._number, wake, ready)
+        self._loop.add_reader(number, wake, ready)
         try:
             await ready
         finally:
-            self._loop.remove_reader(self._number)
+            self._loop.remove_reader(number)
+            os.close(number)
 
 
 def wake(future: "asyncio.Future[None]") -> None:

@@ -66,6 +66,13 @@ def test_an_application_is_found_by_what_it_can_be_called_with(members: dict[str
     assert isinstance(found, HttpApp) and found.kind.startswith(kind)
 
 
+@pytest.mark.parametrize(("application", "kind"), [(asgi, "ASGI"), (wsgi, "WSGI")])
+def test_a_function_that_is_named_is_an_application_whatever_it_is_called(application: Any, kind: str) -> None:
+    """`module:attribute` says which one is meant."""
+    found = adapted("m.py", module_of(handler=application), "handler", Path())
+    assert isinstance(found, HttpApp) and found.kind.startswith(kind)
+
+
 @pytest.mark.parametrize("members", [{}, {"handler": wsgi}, {"app": 1}, {"app": Callable2}, {"_app": AsyncCallable3()}])
 def test_what_is_no_application_is_left_alone(members: dict[str, Any]) -> None:
     """A class, a number, a function of another name, what is private."""
