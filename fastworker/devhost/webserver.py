@@ -12,13 +12,13 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
 
 from fastworker.devhost.client_head import MAX_HEADER_BYTES, Headers, RequestError, keeps_alive, read_head
 from fastworker.hostrules.forwarded import RESPONSE_RANK
 from fastworker.hostrules.http_headers import header_value
+from fastworker.hostrules.reason_phrases import reason_phrase
 from fastworker.hostrules.urls import query_values
 
 PIECE: Final = 64 * 1024
@@ -380,20 +380,13 @@ def _head(request: Request, status: int, reason: str | None, headers: Headers) -
     headers += [] if "date" in names else [("Date", formatdate(usegmt=True))]
     headers += [] if "server" in names else [("Server", "Kestrel")]
     ordered = sorted(headers, key=lambda field: RESPONSE_RANK.get(field[0].lower(), (len(RESPONSE_RANK), ""))[0])
-    lines = [f"HTTP/1.1 {status} {_reason(status) if reason is None else reason}"]
+    lines = [f"HTTP/1.1 {status} {reason_phrase(status) if reason is None else reason}"]
     lines += [f"{name}: {value}" for name, value in ordered]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
-def _reason(status: int) -> str:
-    try:
-        return "URI Too Long" if status == 414 else HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
 def _simple(status: int, allow: str) -> bytes:
     date = formatdate(usegmt=True)
-    head = f"HTTP/1.1 {status} {_reason(status)}\r\nContent-Length: 0\r\nConnection: close\r\nDate: {date}\r\n"
+    head = f"HTTP/1.1 {status} {reason_phrase(status)}\r\nContent-Length: 0\r\nConnection: close\r\nDate: {date}\r\n"
     allowed = f"Allow: {allow}\r\n" if allow else ""
     return f"{head}Server: Kestrel\r\n{allowed}\r\n".encode()
