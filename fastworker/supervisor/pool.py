@@ -1,7 +1,7 @@
 """The worker pool as a pure state machine: how many workers there are, and which are started and ended.
 
 Fed by supervisor/run.py with (now, event); answers with actions: StartZygote, StopZygote, Fork, Abandon, Retire, Kill,
-GiveUp.
+GiveUp. backoff.py says when a start may be tried again, generations.py from which import of the app.
 Rule: every change of a WorkerState happens in this file, and nothing here touches the system or reads a clock.
 
 A worker is replaced by first making its successor: Fork, wait for READY, then Retire the old one. Reload (a new
@@ -11,16 +11,19 @@ and there are never fewer ready workers than before.
     FORKING --forked--> STARTING --ready--> READY --retire--> RETIRING
        |                   |                  |                  |
        +-------------------+------- gone -----+------------------+----> GONE (the slot is free)
+
+`NEXT` has every transition; any other one is a defect of ours.
 """
 
 import enum
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
+
+from fastworker.supervisor.backoff import Backoff
+from fastworker.supervisor.generations import NONE, Generations
 
 # A worker that lived this long, or answered anything, has started well: its end is not a failed start.
 YOUNG_S = 1.0
-FIRST_BACKOFF_S = 0.1
-LONGEST_BACKOFF_S = 5.0
 # So many failed starts in a row, and no worker to go on with: nothing can be started any more.
 FAILED_STARTS = 5
 # A fork takes milliseconds, of a large app some hundred; a zygote that does not fork within this stands still.
@@ -70,13 +73,17 @@ class WorkerReady(NamedTuple):
 
 
 class WorkerGone(NamedTuple):
-    """The worker's process has ended. `served`: it has answered at least one request. `unborn`: it was never there."""
+    """The worker's process has ended. `served`: it has answered at least one request. `unborn`: it was never there.
+
+    `killed`: by somebody else's SIGKILL, the out-of-memory killer's perhaps.
+    """
 
     slot: int
     cause: str
     served: bool
     exit_code: int = 5
     unborn: bool = False
+    killed: bool = False
 
 
 class RecycleAsked(NamedTuple):
@@ -149,13 +156,32 @@ class GiveUp(NamedTuple):
 Action: TypeAlias = StartZygote | StopZygote | Fork | Abandon | Retire | Kill | Tell | GiveUp
 
 
+NEXT: Final[dict[tuple[WorkerState, type], WorkerState]] = {
+    (WorkerState.FORKING, WorkerForked): WorkerState.STARTING,
+    (WorkerState.STARTING, WorkerReady): WorkerState.READY,
+    (WorkerState.FORKING, Retire): WorkerState.RETIRING,
+    (WorkerState.STARTING, Retire): WorkerState.RETIRING,
+    (WorkerState.READY, Retire): WorkerState.RETIRING,
+    # Told to go while it was still on its way in.
+    (WorkerState.RETIRING, WorkerForked): WorkerState.RETIRING,
+    (WorkerState.RETIRING, WorkerReady): WorkerState.RETIRING,
+}
+
+
 @dataclass
 class _Worker:
     generation: int
-    since: float
+    since: float  # of its state
     state: WorkerState = WorkerState.FORKING
     outdated: bool = False
     doomed: bool = False  # its zygote has died: its end says nothing about the app
+
+    def move(self, step: WorkerForked | WorkerReady | Retire, now: float) -> None:
+        after = NEXT.get((self.state, type(step)))
+        if after is None:
+            raise AssertionError(f"worker {step.slot} is {self.state}, in which there can be no {step}")
+        if after is not self.state:
+            self.state, self.since = after, now
 
 
 @dataclass
@@ -169,21 +195,11 @@ class Pool:
     slots: int
     start_timeout_s: float
     retire_s: float
-    generation: int = -1  # the newest that has imported
-    has_imported: bool = False  # at least once
-    loading: int | None = None  # being imported
-    _next_generation: int = 0
-    _loading_since: float = 0.0
+    generations: Generations = field(default_factory=Generations)
+    _backoff: Backoff = field(default_factory=Backoff)
     _workers: dict[int, _Worker] = field(default_factory=dict)
-    _failures: int = 0
-    _retry_at: float = 0.0
     _stopping: bool = False
     _reload_wanted: bool = False
-    _zygotes: set[int] = field(default_factory=set)  # those that have imported and live
-    _failed_at: float = 0.0
-    _unborn_since: float = 0.0  # since then every start has failed for want of a process; 0: not so
-    _silent: int | None = None  # the generation whose zygote does not fork
-    _fallback: int | None = None  # the generation before, while the newest has not yet replaced it
 
     def step(self, now: float, event: Event) -> list[Action]:
         """What to do about `event`. Instants are monotonic seconds."""
@@ -195,10 +211,9 @@ class Pool:
                 self._app_ready(generation)
             case ZygoteGone():
                 self._zygote_gone(now, event, actions)
-            case WorkerForked(slot):
-                self._move(slot, WorkerState.FORKING, WorkerState.STARTING, now)
-            case WorkerReady(slot):
-                self._move(slot, WorkerState.STARTING, WorkerState.READY, now)
+            case WorkerForked(slot) | WorkerReady(slot):
+                self._backoff.forked()
+                self._workers[slot].move(event, now)
             case WorkerGone():
                 self._worker_gone(now, event, actions)
             case RecycleAsked(slot):
@@ -221,10 +236,10 @@ class Pool:
     def settled(self) -> bool:
         """All is as it should be, and no Tick changes that: `size` workers of the newest generation are ready."""
         return (
-            self.loading is None
+            self.generations.loading is None
             and not self._stopping
             and not self._reload_wanted
-            and not self._failures
+            and not self._backoff.in_a_row
             and len(self._workers) == self.size
             and all(worker.state is WorkerState.READY for worker in self._workers.values())
             and not any(map(self._replaceable, self._workers.values()))
@@ -240,84 +255,73 @@ class Pool:
 
     # -- events --------------------------------------------------------------------------------------------
 
-    def _move(self, slot: int, before: WorkerState, after: WorkerState, now: float) -> None:
-        worker = self._workers[slot]
-        if worker.state is WorkerState.RETIRING:  # told to go while it was still on its way in
-            return
-        if worker.state is not before:
-            raise AssertionError(f"worker {slot} is {worker.state}, so it cannot become {after}")
-        worker.state = after
-        worker.since = now
-        self._unborn_since = 0.0
-
     def _app_ready(self, generation: int) -> None:
-        self.loading = None
-        if self.generation >= 0:
-            self._fallback = self.generation
-            self._failures = 0
-            self._retry_at = 0.0
-        self.generation = generation
-        self.has_imported = True
-        self._zygotes.add(generation)
+        if self.generations.newest != NONE:
+            self._start_over()
+        self.generations.imported(generation)
 
     def _zygote_gone(self, now: float, event: ZygoteGone, actions: list[Action]) -> None:
-        self._zygotes.discard(event.generation)
-        if event.generation == self._fallback:
-            self._fallback = None
+        generations = self.generations
+        was_newest, was_loading = event.generation == generations.newest, event.generation == generations.loading
+        generations.lost(event.generation)
         for worker in self._of(event.generation):
             worker.doomed = True
-        if event.generation == self.loading:
-            self.loading = None
-            self._silent = None  # no other is to be had for now, so it is asked again
-            if self.generation < 0 and (self.has_imported or event.unborn):
+        if was_loading:
+            generations.failed()
+            if generations.newest != NONE:
+                actions.append(Tell("reload.failed", {"cause": event.cause, "serving": "the code from before"}))
+            elif generations.has_imported or event.unborn:
                 # It did import before, or has not been tried: what hinders it now may pass.
                 self._failed_start(now, event, actions)
-            elif self.generation < 0:
-                self._give_up(event.exit_code, event.cause, actions)
             else:
-                actions.append(Tell("reload.failed", {"cause": event.cause, "serving": "the code from before"}))
-        elif event.generation == self.generation and not self._stopping:
+                self._give_up(event.exit_code, event.cause, actions)
+        elif was_newest and not self._stopping:
             # Its workers die with it. Import again: the state that a zygote dies of need not be for ever.
-            self.generation = -1
-            self._fallback = None
             self._failed_start(now, event, actions)
 
     def _worker_gone(self, now: float, event: WorkerGone, actions: list[Action]) -> None:
         worker = self._workers.pop(event.slot)
         started = worker.state in (WorkerState.READY, WorkerState.RETIRING)
         if started and (event.served or now - worker.since >= YOUNG_S):
-            self._failures = 0
-        elif worker.state is not WorkerState.RETIRING and not worker.doomed:
+            self._backoff.reset()
+        elif worker.state is WorkerState.RETIRING or worker.doomed:
+            pass
+        elif started and event.killed:
+            self._tell_pause(self._backoff.short_life(now), actions)
+        else:
             self._failed_start(now, event, actions)
 
     def _failed_start(self, now: float, event: ZygoteGone | WorkerGone, actions: list[Action]) -> None:
-        cause = event.cause
-        self._failures += 1
-        self._failed_at = now
-        self._unborn_since = (self._unborn_since or now) if event.unborn else 0.0
-        if self._failures > 1:
-            pause = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (self._failures - 2))
-            self._retry_at = now + pause
-            actions.append(Tell("worker.backoff", {"failed_starts": self._failures, "pause_s": pause}))
-        if self._failures < FAILED_STARTS or self._stopping:
+        self._tell_pause(self._backoff.failure(now, unborn=event.unborn), actions)
+        failed = self._backoff.failed
+        if failed < FAILED_STARTS or self._stopping:
             return
-        if event.unborn and now - self._unborn_since < self.start_timeout_s:
+        if event.unborn and self._backoff.unborn_for(now) < self.start_timeout_s:
             return  # no processes or no memory: that passes, and another server would find no more of them
-        if self._fallback is not None:
-            actions.append(Tell("reload.failed", {"cause": cause, "serving": "the code from before"}))
-            failed = self.generation
-            self.generation, self._fallback = self._fallback, None
-            self._failures, self._retry_at = 0, 0.0
-            for worker in self._of(failed):
+        if self.generations.fallback is not None:
+            actions.append(Tell("reload.failed", {"cause": event.cause, "serving": "the code from before"}))
+            for worker in self._of(self.generations.fall_back()):
                 worker.outdated = True
+            self._start_over()
         elif not self.slots_in(WorkerState.READY):
-            self._give_up(event.exit_code, f"no worker can be started, {self._failures} tries failed: {cause}", actions)
+            cause = f"no worker can be started, {failed} tries failed: {event.cause}"
+            self._give_up(event.exit_code, cause, actions)
+
+    def _tell_pause(self, pause_s: float, actions: list[Action]) -> None:
+        if pause_s:
+            actions.append(Tell("worker.backoff", {"failed_starts": self._backoff.in_a_row, "pause_s": pause_s}))
+
+    def _start_over(self) -> None:
+        """Other code is served from now on."""
+        self._backoff.reset()
+        self._backoff.forget_pause()
 
     def _end_overdue(self, now: float, actions: list[Action]) -> None:
-        if self.loading is not None and now - self._loading_since > self.start_timeout_s:
+        loading = self.generations.loading
+        if loading is not None and now - self.generations.loading_since > self.start_timeout_s:
             cause = f"the import of the app took longer than FASTWORKER_START_TIMEOUT={self.start_timeout_s:g} s"
-            actions.append(StopZygote(self.loading))
-            self._zygote_gone(now, ZygoteGone(self.loading, 3, cause), actions)
+            actions.append(StopZygote(loading))
+            self._zygote_gone(now, ZygoteGone(loading, 3, cause), actions)
         for slot, worker in self._workers.items():
             age = now - worker.since
             if worker.state is WorkerState.FORKING and age > min(FORK_S, self.start_timeout_s):
@@ -325,16 +329,16 @@ class Pool:
                 detail = f"the process that forks the workers has not done so for {age:.0f} s; the app is imported anew"
                 actions += [Tell("zygote.silent", {"slot": slot, "detail": detail}), Abandon(slot)]
                 worker.since = now
-                self._silent = worker.generation
-                self._reload_wanted = self.loading is None
+                self.generations.silent = worker.generation
+                self._reload_wanted = self.generations.loading is None
             elif worker.state is WorkerState.STARTING and age > self.start_timeout_s:
                 actions.append(Kill(slot, f"not ready within FASTWORKER_START_TIMEOUT={self.start_timeout_s:g} s"))
                 worker.since = now
             elif worker.state is WorkerState.RETIRING and age > self.retire_s:
                 actions.append(Kill(slot, f"still there {self.retire_s:g} s after it was told to end"))
                 worker.since = now
-            elif worker.state is WorkerState.READY and age > YOUNG_S and worker.since > self._failed_at:
-                self._failures = 0  # what failed before has been overcome
+            elif worker.state is WorkerState.READY and age > YOUNG_S:
+                self._backoff.overcome(worker.since)
 
     def _give_up(self, exit_code: int, cause: str, actions: list[Action]) -> None:
         if not self._stopping:
@@ -342,12 +346,8 @@ class Pool:
             actions.append(GiveUp(exit_code, cause))
 
     def _stop_unused_zygotes(self, actions: list[Action]) -> None:
-        for generation in sorted(self._zygotes - {self.generation}):
-            if not self._of(generation):
-                self._zygotes.discard(generation)
-                actions.append(StopZygote(generation))
-        if self._fallback not in self._zygotes:
-            self._fallback = None
+        used = {worker.generation for worker in self._workers.values()}
+        actions += [StopZygote(generation) for generation in self.generations.unused(used)]
 
     # -- the plan --------------------------------------------------------------------------------------------
 
@@ -357,14 +357,16 @@ class Pool:
                 if worker.state is not WorkerState.RETIRING:
                     self._retire(slot, worker, now, actions)
             return
-        if self.loading is None and (self.generation < 0 or self._reload_wanted) and now >= self._retry_at:
-            self._load(now, actions)
-        if self.generation < 0 or self.generation == self._silent:
+        generations, may_start = self.generations, self._backoff.may_start(now)
+        if generations.loading is None and (generations.newest == NONE or self._reload_wanted) and may_start:
+            self._reload_wanted = False
+            actions.append(StartZygote(generations.load(now)))
+        if generations.newest in (NONE, generations.silent):
             return
         staying = [worker for worker in self._workers.values() if worker.state is not WorkerState.RETIRING]
         ready = [worker for worker in staying if worker.state is WorkerState.READY]
         if len(staying) < self.size:
-            while len(self._workers) < self.slots and len(staying) < self.size and now >= self._retry_at:
+            while len(self._workers) < self.slots and len(staying) < self.size and may_start:
                 staying.append(self._fork(now, actions))
         elif len(ready) > self.size:
             surplus = [slot for slot, worker in self._workers.items() if worker.state is WorkerState.READY]
@@ -373,30 +375,23 @@ class Pool:
         elif (
             len(staying) == len(ready) == len(self._workers) == self.size
             and any(map(self._replaceable, ready))
-            and now >= self._retry_at
+            and may_start
         ):
             self._fork(now, actions)
 
     def _replaceable(self, worker: _Worker) -> bool:
-        return worker.state is WorkerState.READY and (worker.outdated or worker.generation != self.generation)
-
-    def _load(self, now: float, actions: list[Action]) -> None:
-        self._reload_wanted = False
-        self.loading = self._next_generation
-        self._next_generation += 1
-        self._loading_since = now
-        actions.append(StartZygote(self.loading))
+        return worker.state is WorkerState.READY and (worker.outdated or worker.generation != self.generations.newest)
 
     def _fork(self, now: float, actions: list[Action]) -> _Worker:
         slot = next(slot for slot in range(self.slots) if slot not in self._workers)
-        worker = self._workers[slot] = _Worker(self.generation, now)
-        actions.append(Fork(self.generation, slot))
+        worker = self._workers[slot] = _Worker(self.generations.newest, now)
+        actions.append(Fork(self.generations.newest, slot))
         return worker
 
     def _retire(self, slot: int, worker: _Worker, now: float, actions: list[Action]) -> None:
-        worker.state = WorkerState.RETIRING
-        worker.since = now
-        actions.append(Retire(slot))
+        retire = Retire(slot)
+        worker.move(retire, now)
+        actions.append(retire)
 
     def _of(self, generation: int) -> list[_Worker]:
         return [worker for worker in self._workers.values() if worker.generation == generation]

@@ -183,7 +183,7 @@ class Supervisor:
     def _zygote_gone(self, generation: int, how: str, unborn: bool) -> None:
         # First, so that nothing more is asked of it.
         cause = f"the process that imports the app {'' if unborn else 'ended: '}{how}"
-        exit_code = 5 if unborn or self._pool.has_imported else 3
+        exit_code = 5 if unborn or self._pool.generations.has_imported else 3
         self._totals.app_gone(generation)
         self._step(pool.ZygoteGone(generation, exit_code, cause, unborn))
         # Its workers are being killed by the kernel.
@@ -276,7 +276,8 @@ class Supervisor:
         unborn = worker.process is None
         cause = failure.cause if failure else "cannot be forked" if unborn else f"a worker {how_it_ended(status)}"
         served = row.served > 0 or bool(taken)
-        self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5, unborn))
+        killed = status == signal.SIGKILL and worker.death is None
+        self._step(pool.WorkerGone(slot, cause, served, failure.exit_code if failure else 5, unborn, killed))
 
     def _tell_end(self, worker: Worker, status: int | None, taken: list[int]) -> None:
         """One line of an end of which nobody has told yet: how it came, and whom it took along."""

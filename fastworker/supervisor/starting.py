@@ -49,7 +49,7 @@ class Starting:
         self._over = True
 
     def _what(self) -> str:
-        if self._pool.loading is not None:
+        if self._pool.generations.loading is not None:
             return f"the import of {self._settings.app or 'the app'}"
         if self._pool.slots_in(WorkerState.STARTING):
             if not self._settings.preload:

@@ -74,7 +74,7 @@ class Status:
         """All that it had in hand is settled."""
         stopping = bool(self._board.drain_ns) or death.status == 503
         self._ends.add(
-            worker, death, planned=planned, stopping=stopping, outdated=worker.generation != self._pool.generation
+            worker, death, planned=planned, stopping=stopping, outdated=worker.generation != self._pool.generations.newest
         )
 
     # -- the snapshot --------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class Status:
             cpu_s=time.process_time(),
             resident_bytes=linux.resident_bytes(os.getpid()),
             draining=bool(self._board.drain_ns),
-            generation=self._pool.generation,
+            generation=self._pool.generations.newest,
             in_flight=sum(map(len, running.values())),
             connections=len(self._connections),
             workers=[
@@ -175,7 +175,7 @@ class Status:
 
     def print(self) -> None:
         """A line for each worker and for each connection that one of them has."""
-        log.info("board", row=f"{len(self._connections)} connections, generation {self._pool.generation}")
+        log.info("board", row=f"{len(self._connections)} connections, generation {self._pool.generations.newest}")
         for slot, worker in sorted(self._workers.items()):
             row, state = self._board.worker(slot), self._pool.state_of(slot)
             log.info(

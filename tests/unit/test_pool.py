@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fastworker.supervisor import pool
+from fastworker.supervisor.backoff import LONGEST_S
 from fastworker.supervisor.pool import (
     FORK_S,
+    NEXT,
     Abandon,
     AppReady,
     Fork,
@@ -95,22 +97,22 @@ class World:
         self.now += seconds
         return self.do(Tick())
 
-    def gone(self, slot: int, *, served: bool = False, exit_code: int = 5) -> list[pool.Action]:
+    def gone(self, slot: int, *, served: bool = False, exit_code: int = 5, killed: bool = False) -> list[pool.Action]:
         del self.workers[slot]
         self.told_to_go.discard(slot)
-        return self.do(WorkerGone(slot, "it died", served, exit_code))
+        return self.do(WorkerGone(slot, "it died", served, exit_code, killed=killed))
 
     def start(self, slot: int) -> list[pool.Action]:
         return self.do(WorkerForked(slot)) + self.do(WorkerReady(slot))
 
     def import_app(self) -> list[pool.Action]:
-        generation = self.pool.loading
+        generation = self.pool.generations.loading
         assert generation is not None
         self.zygotes[generation] = True
         return self.do(AppReady(generation))
 
     def fail_import(self, exit_code: int = 3) -> list[pool.Action]:
-        generation = self.pool.loading
+        generation = self.pool.generations.loading
         assert generation is not None
         del self.zygotes[generation]
         return self.do(ZygoteGone(generation, exit_code, "no such module"))
@@ -126,7 +128,7 @@ class World:
     def settle(self) -> None:
         """From here on everything goes well, for long enough."""
         for _ in range(30 * self.size + 30):
-            if self.pool.loading is not None:
+            if self.pool.generations.loading is not None:
                 self.import_app()
             for slot in list(self.workers):
                 state = self.pool.state_of(slot)
@@ -246,8 +248,8 @@ def test_no_process_to_be_had_ends_the_server_only_after_its_start_timeout(zygot
         world.import_app()
     tries = 0
     while world.given_up is None:
-        if zygote and world.pool.loading is not None:
-            world.do(ZygoteGone(world.pool.loading, 5, "cannot be forked", unborn=True))
+        if zygote and world.pool.generations.loading is not None:
+            world.do(ZygoteGone(world.pool.generations.loading, 5, "cannot be forked", unborn=True))
             tries += 1
         elif world.workers:
             del world.workers[0]
@@ -261,9 +263,9 @@ def test_no_process_to_be_had_ends_the_server_only_after_its_start_timeout(zygot
 
 
 def test_an_event_that_cannot_be_is_a_defect():
-    """A worker is ready once: an unlisted transition raises, and names both states."""
+    """A worker is ready once: an unlisted transition raises, and names state and event."""
     world = serving(1)
-    with pytest.raises(AssertionError, match=r"READY.*READY"):
+    with pytest.raises(AssertionError, match=r"READY.*WorkerReady"):
         world.do(WorkerReady(0))
 
 
@@ -313,6 +315,54 @@ def test_starts_that_fail_are_tried_ever_more_slowly_and_then_no_more(ready):
     assert world.wait(100.0) == []
 
 
+def test_workers_that_are_killed_when_they_are_young_do_not_end_the_server():
+    """By the out-of-memory killer, say: they had started well. They are replaced ever more slowly, for ever."""
+    world = World(2)
+    world.do(Tick())
+    world.import_app()
+    seen: list[object] = []
+    for _ in range(4 * pool.FAILED_STARTS):
+        for slot in sorted(world.workers):
+            world.start(slot)
+        for slot in world.ready():
+            seen += pauses(world.gone(slot, killed=True))
+        assert world.given_up is None
+        world.wait(LONGEST_S)
+        assert len(world.workers) == 2
+    assert seen[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert seen[-1] == LONGEST_S
+    world.settle()
+    assert pauses(world.gone(0, killed=True)) == [], "what lived a second has made up for them"
+
+
+@pytest.mark.parametrize("event", [WorkerForked, WorkerReady, Retire])
+@pytest.mark.parametrize("state", WorkerState)
+def test_the_table_tells_what_becomes_of_a_worker(state, event):
+    """Told to go, it goes, however far it had come by then; nothing else leads back."""
+    after = NEXT.get((state, event))
+    order = list(WorkerState)
+    if event is Retire:
+        assert after is (None if state is RETIRING else RETIRING)
+    elif state is RETIRING:
+        assert after is RETIRING
+    else:
+        listed = {WorkerForked: WorkerState.FORKING, WorkerReady: WorkerState.STARTING}[event] is state
+        assert after is (order[order.index(state) + 1] if listed else None)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_start_that_is_killed_before_it_is_ready_has_failed(killed):
+    """A start hook that takes all memory would do so again at the next try."""
+    world = World(1)
+    world.do(Tick())
+    world.import_app()
+    for _ in range(pool.FAILED_STARTS):
+        world.do(WorkerForked(0))
+        world.gone(0, killed=killed)
+        world.wait(LONGEST_S)
+    assert world.given_up is not None
+
+
 def test_a_good_start_forgets_the_failed_ones():
     """Five in a row are a loop; four, a success and four are bad luck."""
     world = World(1)
@@ -321,7 +371,7 @@ def test_a_good_start_forgets_the_failed_ones():
     for _ in range(3):
         for _ in range(pool.FAILED_STARTS - 1):
             world.gone(0)
-            world.wait(pool.LONGEST_BACKOFF_S)
+            world.wait(LONGEST_S)
         world.start(0)
         world.gone(0, served=True)
     assert world.given_up is None
@@ -346,7 +396,7 @@ def test_starts_that_fail_beside_a_healthy_worker_are_slowed_down_too():
 
 
 def reload(world: World) -> None:
-    assert world.do(ReloadAsked()) == [StartZygote(world.pool.generation + 1)]
+    assert world.do(ReloadAsked()) == [StartZygote(world.pool.generations.newest + 1)]
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -398,7 +448,7 @@ def test_a_reload_whose_workers_do_not_start_falls_back():
         [slot] = [slot for slot, generation in world.workers.items() if generation == 1]
         world.do(WorkerForked(slot))
         actions = world.gone(slot)
-        world.wait(pool.LONGEST_BACKOFF_S)
+        world.wait(LONGEST_S)
     assert Tell("reload.failed", {"cause": "it died", "serving": "the code from before"}) in actions
     assert StopZygote(1) in actions
     assert world.given_up is None
@@ -418,10 +468,10 @@ def test_a_reload_repairs_an_app_whose_workers_die():
     assert Fork(1, 0) in world.import_app()
     world.settle()
     assert world.zygotes == {1: True}
-    while not world.given_up and world.pool.generation == 1:
+    while not world.given_up and world.pool.generations.newest == 1:
         world.gone(0)
-        world.wait(pool.LONGEST_BACKOFF_S)
-    assert world.pool.generation == 1
+        world.wait(LONGEST_S)
+    assert world.pool.generations.newest == 1
 
 
 def test_two_reloads_in_a_row_end_with_the_second():
@@ -514,7 +564,7 @@ def test_a_zygote_that_dies_while_it_imports_anew_is_no_end_yet():
         world.gone(slot, served=True)
     world.do(ZygoteGone(1, 5, "killed by SIGKILL"))
     assert world.given_up is None
-    world.wait(pool.LONGEST_BACKOFF_S)
+    world.wait(LONGEST_S)
     assert world.import_app() == [Fork(2, 0), Fork(2, 1)]
 
 
@@ -525,10 +575,10 @@ def test_a_zygote_that_dies_again_and_again_ends_the_server():
     for _ in range(20):
         if world.given_up:
             break
-        if world.pool.loading is not None:
+        if world.pool.generations.loading is not None:
             world.import_app()
-            world.lose_zygote(world.pool.generation)
-        world.wait(pool.LONGEST_BACKOFF_S)
+            world.lose_zygote(world.pool.generations.newest)
+        world.wait(LONGEST_S)
     assert world.given_up is not None
     assert world.given_up.exit_code == 5
 
@@ -569,7 +619,7 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.wait(seconds)
 
-    @precondition(lambda self: self.world.pool.loading is not None)
+    @precondition(lambda self: self.world.pool.generations.loading is not None)
     @rule(good=st.sampled_from([True, True, True, False]))
     def import_ends(self, good):
         if good:
@@ -588,9 +638,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.do(WorkerReady(data.draw(st.sampled_from(self.of(WorkerState.STARTING)))))
 
     @precondition(lambda self: self.world.workers)
-    @rule(data=st.data(), served=st.booleans(), exit_code=st.sampled_from([3, 5]))
-    def worker_ends(self, data, served, exit_code):
-        self.world.gone(data.draw(st.sampled_from(sorted(self.world.workers))), served=served, exit_code=exit_code)
+    @rule(data=st.data(), served=st.booleans(), exit_code=st.sampled_from([3, 5]), killed=st.booleans())
+    def worker_ends(self, data, served, exit_code, killed):
+        slot = data.draw(st.sampled_from(sorted(self.world.workers)))
+        self.world.gone(slot, served=served, exit_code=exit_code, killed=killed)
 
     @precondition(lambda self: self.of(READY))
     @rule(data=st.data())
@@ -620,8 +671,8 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.world.pool.empty
             return
         assert len(self.world.ready()) == len(self.world.workers) == self.world.size
-        assert set(self.world.workers.values()) == {self.world.pool.generation}
-        assert self.world.zygotes == {self.world.pool.generation: True}
+        assert set(self.world.workers.values()) == {self.world.pool.generations.newest}
+        assert self.world.zygotes == {self.world.pool.generations.newest: True}
 
     @invariant()
     def there_are_never_more_workers_than_one_extra(self):
