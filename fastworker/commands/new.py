@@ -17,7 +17,7 @@ from fastworker.commands import sync
 from fastworker.commands.parser import CommandParser
 from fastworker.errors import FastworkerError
 
-TEMPLATES: Final = ("order", "http", "queue", "timer", "empty")
+TEMPLATES: Final = ("order", "http", "queue", "timer", "mcp", "empty")
 SUFFIX: Final = ".tmpl"
 
 

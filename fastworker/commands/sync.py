@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     strays = stray_files(loaded, root)
     told = _told_of_mode(loaded, changes, root, quiet=arguments.quiet)
     pruned = strays if arguments.prune else []
-    for line in (*_told_by_sync(loaded), *(() if pruned else _told_of_strays(strays)), *told):
+    for line in (*_told_by_sync(loaded), *(() if pruned else _told_of_strays(loaded, strays)), *told):
         print(f"fastworker sync: {line}", file=sys.stderr)
     for change in changes:
         if not arguments.check:
@@ -76,13 +76,20 @@ def main(argv: Sequence[str]) -> int:
     if arguments.check:
         return OUT_OF_DATE if changes or strays else 0
     if not changes and not pruned and not arguments.quiet:
-        print(f"{root}: everything is in step ({len(loaded.functions)} functions)")
+        count = len(loaded.functions)
+        print(f"{root}: everything is in step ({count} function{'' if count == 1 else 's'})")
     return 0
 
 
 def _told_by_sync(loaded: LoadedApp) -> list[str]:
     """The warnings of the app, but for folders without a function, of which `_told_of_strays` tells more."""
-    return [line for line in loaded.warnings if "the host knows a function" not in line]
+    never = "never runs: host.json makes http functions by its routes or its profile, and then the host reads no others"
+    unknown = [
+        f"{f.trigger.where}: function {name!r} has a {f.trigger.type} and {never}"
+        for name, f in loaded.functions.items()
+        if loaded.host.http_routes and f.trigger.key != "httptrigger"
+    ]
+    return [*unknown, *(line for line in loaded.warnings if "the host knows a function" not in line)]
 
 
 def _mode(loaded: LoadedApp) -> Mode:
@@ -111,6 +118,8 @@ def planned_changes(loaded: LoadedApp, root: Path, named: str | None = None) -> 
     elif not loaded.host.has_handler:
         before = host.read_bytes().decode("utf-8-sig")
         changes.append(Change(host, before, with_handler(before, handler_section(_mode(loaded), named))))
+    if loaded.host.http_routes:
+        return changes  # host.json makes the functions: one file beside it, and the host starts none of them
     decorated = {d.function_name for d in loaded.app.declarations if d.bindings}
     members = {d.function_name: d.members for d in loaded.app.declarations}
     for name, function in sorted(loaded.functions.items()):
@@ -126,14 +135,17 @@ def planned_changes(loaded: LoadedApp, root: Path, named: str | None = None) -> 
 
 def stray_files(loaded: LoadedApp, root: Path) -> list[Path]:
     """function.json files that no function of the app stands behind; the host would offer them all the same."""
-    names = {name.lower() for name in loaded.functions}
+    names = set() if loaded.host.http_routes else {name.lower() for name in loaded.functions}
     return [path for path in function_folders(root) if path.parent.name.lower() not in names]
 
 
-def _told_of_strays(strays: Sequence[Path]) -> list[str]:
+def _told_of_strays(loaded: LoadedApp, strays: Sequence[Path]) -> list[str]:
     return [
-        f"{path}:1: the app has no function {path.parent.name!r}: if it was renamed or removed, run fastworker sync "
-        f"--prune, else add the function"
+        f"{path}:1: host.json makes the functions by its routes or its profile, and then the host wants no "
+        f"function.json: run fastworker sync --prune"
+        if loaded.host.http_routes
+        else f"{path}:1: the app has no function {path.parent.name!r}: if it was renamed or removed, run fastworker "
+        f"sync --prune, else add the function"
         for path in strays
     ]
 
