@@ -29,6 +29,7 @@ commands:
   new       write a new function app
   sync      write function.json and host.json from the decorators
   invoke    call one function
+  pack      write a zip that runs in Azure, packages included
   storage   look into the queues, blobs and tables that dev uses
   version   the version of fastworker
 """
@@ -131,12 +132,18 @@ def storage(argv: Sequence[str]) -> int:
     return _with_extra("storage", argv)
 
 
+def pack(argv: Sequence[str]) -> int:
+    """`fastworker pack`: a zip that runs in Azure."""
+    return _with_extra("pack", argv)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "serve": serve,
     "dev": dev,
     "new": new,
     "sync": sync,
     "invoke": invoke,
+    "pack": pack,
     "storage": storage,
 }
 

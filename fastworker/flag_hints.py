@@ -84,6 +84,14 @@ SYNC: Final = {
     "--force": "files that differ are written anyway: leave it out",
     "--delete": "give --prune",
 }
+PACK: Final = {
+    "-o": "give --out",
+    "--output": "give --out",
+    "--build": "packages are always built in: leave it out",
+    "--no-build": "packages are always built in; Azure need not build",
+    "--python-version": "give --python",
+    "--arch": "give --platform",
+}
 INVOKE: Final = {
     "-d": "give --data",
     "--data-raw": "give --data",

@@ -27,7 +27,9 @@ ROOMS = {
     "zygote": {"functions", "ipc", "telemetry", "settings", "exits", *LOGGING},
     "supervisor": {"ipc", "protocol", "settings", "telemetry", *LOGGING},
     "devhost": {"settings", "hostrules", "protocol", "config", "functions"},
+    "packing": {"config", "devhost", "foreign", "__init__"},
     "commands": {
+        "packing",
         "devhost",
         "hostrules",
         "protocol",
@@ -49,7 +51,7 @@ FILES = {
     "protocol that the supervisor knows": {"answer"},
 }
 # Development tools, imported by nobody that serves.
-TOOLS = {"testing", "testing_host", "devhost", "commands"}
+TOOLS = {"testing", "testing_host", "devhost", "commands", "packing"}
 # Imported inside of a function, when a flag or a handler asks for it.
 OPTIONAL = {
     "worker.debugger": {"debugpy"},
