@@ -13,6 +13,7 @@ from fastworker.config.config_files import ConfigFileError, JsonFile, Node, conf
 from fastworker.config.host_json_keys import KNOWN, NOT_OBEYED
 from fastworker.config.retry import RetryError, RetryPolicy, read_retry
 from fastworker.config.typed_values import TypedValues
+from fastworker.protocol.routing import Route, RouteError
 
 # What a function with http bindings only gets (protocol 1.7).
 HttpMode = Literal["envelope", "forward", "proxy"]
@@ -289,8 +290,11 @@ class _Reader(TypedValues):
             if route is None or route.value is None:
                 self.wrong(entry.where, f'a route is {{"route": "..."}}, not {shown(entry.value)}')
                 continue
-            if _is_bad_route(route.value):
-                self.wrong(route.where, f"the route {route.value!r} has spaces, //, {{}} or unbalanced braces")
+            problem = _route_problem(route.value)
+            if problem is None and any(map(str.isspace, route.value)):
+                problem = f"the route {route.value!r} has a space, which this list does not take"
+            if problem is not None:
+                self.wrong(route.where, problem)
                 continue
             found.append(HttpRoute(route.value, self.choice((*keys, "authorizationLevel"), AUTH_LEVELS, level)))
         if profile and not found:
@@ -343,8 +347,8 @@ class _Reader(TypedValues):
                 f'"routePrefix" is {prefix!r}: with a slash at its begin or end, or two in a row, the host serves no '
                 f"function at all; write {'/'.join(part for part in prefix.split('/') if part)!r}",
             )
-        elif prefix.count("{") != prefix.count("}"):
-            self.wrong(node.where, f'"routePrefix" {shown(prefix)}: each {{ needs its }}')
+        elif prefix and (problem := _route_problem(prefix)):
+            self.wrong(node.where, f'"routePrefix": {problem}')
         return prefix
 
     def _retry(self) -> RetryPolicy | None:
@@ -404,5 +408,10 @@ class _Reader(TypedValues):
             self.flag("concurrency", flag, default=False)
 
 
-def _is_bad_route(route: str) -> bool:
-    return any(map(str.isspace, route)) or "//" in route or "{}" in route or route.count("{") != route.count("}")
+def _route_problem(template: str) -> str | None:
+    """What ASP.NET cannot parse in a template, None if it can."""
+    try:
+        Route(template)
+    except RouteError as error:
+        return str(error)
+    return None

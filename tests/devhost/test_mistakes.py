@@ -63,7 +63,7 @@ HOST_JSON = [
     (host(functionTimeout="five"), '"functionTimeout"'),
     (host(functionTimeout="-00:00:01"), '"functionTimeout" is from 1 second'),
     (host(**http(routePrefix="/api")), '"routePrefix" is'),
-    (host(**http(routePrefix="{a")), "each { needs its }"),
+    (host(**http(routePrefix="{a")), "each '{' needs its '}'"),
     (host(**http(maxOutstandingRequests="many")), '"maxOutstandingRequests" is a whole number'),
     (host(extensions={"queues": {"messageEncoding": "utf8"}}), '"messageEncoding" is one of'),
     (host(extensions={"queues": {"batchSize": 33}}), '"batchSize" is a whole number from 1 to 32'),
@@ -161,7 +161,8 @@ def said_of(root: Path, name: str, command: Callable[[Path], str]) -> set[str]:
         said = command(root)
     except FastworkerError as error:
         said = str(error)
-    place = f"{root / name}:"
+    # Some name the file from the app's folder on.
+    said, place = said.replace(f"{root}/", ""), f"{name}:"
     lines = [line[line.index(place) :] for line in said.split("\n") if place in line]
     return {line.partition("; the host does not load function")[0].replace("function 'f': ", "") for line in lines}
 
