@@ -74,7 +74,11 @@ class Status:
         """All that it had in hand is settled."""
         stopping = bool(self._board.drain_ns) or death.status == 503
         self._ends.add(
-            worker, death, planned=planned, stopping=stopping, outdated=worker.generation != self._pool.generations.newest
+            worker,
+            death,
+            planned=planned,
+            stopping=stopping,
+            outdated=worker.generation != self._pool.generations.newest,
         )
 
     # -- the snapshot --------------------------------------------------------------------------------------------

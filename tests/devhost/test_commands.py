@@ -317,6 +317,32 @@ def test_new_app_is_in_step_and_its_tests_pass(tmp_path: Path, template: str) ->
     assert "passed" in tested.stdout, tested.stdout
 
 
+PIXEL = """
+
+@app.route("pixel")
+def pixel(req: fw.Request) -> fw.Response:
+    return fw.Response(bytes(range(256)), content_type="image/png", cookies={"a": 1, "b": 2})
+"""
+
+
+def test_images_and_cookies_work_in_the_first_app(tmp_path: Path) -> None:
+    """In the mode that `new` chooses: bytes as they are, and every cookie; its own picture, and one that is added."""
+    assert command("new", "shop", cwd=tmp_path).returncode == 0
+    app_file = tmp_path / "shop" / "function_app.py"
+    app_file.write_text(app_file.read_text() + PIXEL)
+    with dev(tmp_path / "shop") as process:
+        process.says("handler ready")
+        base = f"http://127.0.0.1:{process.port}/api"
+        with urllib.request.urlopen(f"{base}/orders/7/label") as response:
+            assert response.headers["Content-Type"] == "image/svg+xml"
+            assert response.headers.get_all("Set-Cookie") == ["order=7"]
+            assert b"No. 7" in response.read()
+        with urllib.request.urlopen(f"{base}/pixel") as response:
+            assert response.headers["Content-Type"] == "image/png"
+            assert len(response.headers.get_all("Set-Cookie")) == 2
+            assert response.read() == bytes(range(256))
+
+
 def test_new_never_overwrites(tmp_path: Path) -> None:
     """Nothing at all is written if one file is there."""
     (tmp_path / "shop").mkdir()
