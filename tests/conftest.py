@@ -12,6 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak-minutes", type=float, default=0.2, help="how long the soak run takes")
     parser.addoption("--soak-samples", default=None, help="a file for what the soak run has sampled")
     parser.addoption("--requests-without-gc", type=int, default=2000, help="how many requests a worker without gc gets")
+    parser.addoption("--chaos-app", choices=("own", "azure", "fastapi"), default="own", help="what chaos is made of")
     parser.addoption("--chaos-seed", type=int, default=20260102, help="the seed of the chaos runs")
 
 
