@@ -6,6 +6,7 @@ Rule: pure. Nobody else reads the environment, and every mistake is reported, no
 
 import argparse
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn, get_args
@@ -48,6 +49,11 @@ def parse_size(text: str) -> int:
     if match is None or match[2].upper() not in UNITS or int(match[1]) == 0:
         raise ValueError(text)
     return int(match[1]) * UNITS[match[2].upper()]
+
+
+def parse_address(text: str) -> str:
+    """An IPv4 or IPv6 address; raises ValueError for anything else, names included."""
+    return str(ipaddress.ip_address(text))
 
 
 def parse_threads(text: str) -> int:
@@ -198,6 +204,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             word="auto",
         ),
     ] = None
+
+    metrics_port: Annotated[
+        Annotated[int, Meta(ge=0, le=65535)] | None,
+        option("a port from 0 (any) to 65535, or off", "serve metrics to Prometheus there", word="off"),
+    ] = None
+    metrics_address: Annotated[
+        str,
+        option(
+            "an IP address such as 127.0.0.1 or ::1",
+            "where metrics are served; 0.0.0.0 for a scraper in another pod",
+            parse=parse_address,
+        ),
+    ] = "127.0.0.1"
 
     debugpy: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,

@@ -1,4 +1,4 @@
-"""What the server is doing right now, for whoever asks: in lines on SIGUSR1, as a snapshot on the status socket.
+"""What the server is doing right now, for whoever asks: on SIGUSR1, on the status socket, on the metrics port.
 
 Told by supervisor/run.py of ends; reads the board, and what its neighbours know.
 Rule: reads; what an operator may ask for (reload, retire) goes to the pool as an event, as a signal would.
@@ -23,9 +23,11 @@ from fastworker.settings import Settings, options
 from fastworker.supervisor import pool
 from fastworker.supervisor.crash_rules import Death
 from fastworker.supervisor.ends import Ends
+from fastworker.supervisor.metrics_port import MetricsPort, open_metrics_listener
 from fastworker.supervisor.status_socket import StatusSocket, folder_of, refusal
 from fastworker.supervisor.totals import NO_FUNCTION, Totals
 from fastworker.supervisor.workers import Worker, Workers
+from fastworker.telemetry.metrics import OPENMETRICS, TEXT, Page, content_type
 from fastworker.telemetry.snapshot import VERSION, Running, Snapshot, WorkerSnapshot, function_of, outcomes_of
 
 # From the signal that makes a worker write its stack until that is read: a C handler writes, if its thread may run.
@@ -58,17 +60,25 @@ class Status:
         self._ends = Ends()
         self._since_ns = time.monotonic_ns()
         self._socket: StatusSocket | None = None
+        self._metrics: MetricsPort | None = None
+        self._pages = {kind: Page(kind, with_cpu=True) for kind in (TEXT, OPENMETRICS)}
+        port, address = settings.metrics_port, settings.metrics_address
+        self._listener = None if port is None else open_metrics_listener(address, port)
 
     def open(self, loop: asyncio.AbstractEventLoop, step: Callable[[pool.Event], None]) -> None:
         """Answers from now on."""
+        if self._listener is not None:
+            log.info("metrics.listening", address=self._settings.metrics_address, port=self._listener.getsockname()[1])
+            self._metrics = MetricsPort(loop, self._listener, self._page, self._is_ready)
         self._loop, self._step = loop, step
         verbs = {"status": self._tell, "reload": self._reload, "retire": self._retire, "stack": self._stack}
         self._socket = StatusSocket(loop, folder_of(self._settings.runtime_folder), verbs)
 
     def close(self) -> None:
         """The server has ended."""
-        if self._socket is not None:
-            self._socket.close()
+        for each in (self._socket, self._metrics):
+            if each is not None:
+                each.close()
 
     def worker_gone(self, worker: Worker, death: Death, *, planned: bool) -> None:
         """All that it had in hand is settled."""
@@ -83,10 +93,11 @@ class Status:
 
     # -- the snapshot --------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
-        """Everything that is known, at this instant."""
+    def snapshot(self, functions: dict[str, list[int]] | None = None) -> Snapshot:
+        """Everything that is known, at this instant. Of functions only what `functions` has, if it is given."""
         now_ns = time.monotonic_ns()
-        functions = self._totals.functions()
+        if functions is None:
+            functions = self._totals.functions()
         running = self._running(now_ns)
         slots = range(self._board.slots)
         return Snapshot(
@@ -105,8 +116,12 @@ class Status:
                 self._worker(slot, worker, running.get(slot, []), now_ns)
                 for slot, worker in sorted(self._workers.items())
             ],
-            functions=[function_of(name, words) for name, words in sorted(functions.items()) if name != NO_FUNCTION],
-            unnamed=outcomes_of(functions[NO_FUNCTION]),
+            functions=[
+                function_of(name, words, with_cpu=self._metrics is not None)
+                for name, words in sorted(functions.items())
+                if name != NO_FUNCTION
+            ],
+            unnamed=outcomes_of(functions[NO_FUNCTION]) if NO_FUNCTION in functions else {},
             restarts=dict(self._ends.by_cause),
             ends=list(self._ends.last),
             busy_s={slot: busy_s for slot in slots if (busy_s := self._totals.busy_s(slot, now_ns))},
@@ -136,6 +151,15 @@ class Status:
             if slot is not None:
                 found.setdefault(slot, []).append(_running(self._board.connection(number), now_ns))
         return found
+
+    # -- the metrics port ----------------------------------------------------------------------------------------
+
+    def _page(self, accept: str, done: Callable[[str, str], None]) -> None:
+        kind = content_type(accept)
+        done(kind, self._pages[kind].render(self.snapshot({}), self._totals.functions()))
+
+    def _is_ready(self) -> bool:
+        return not self._board.drain_ns and bool(self._pool.slots_in(pool.WorkerState.READY))
 
     # -- requests ------------------------------------------------------------------------------------------------
 

@@ -124,6 +124,8 @@ class Service:
             named = replace(function, limit_name=limit.name, may_redirect=name not in fixed)
             counters = base_of(ordered.index(name))
             targets[name] = (named, name.encode(), int(seconds * 1e9), int(grace_s * 1e9), counters)
+        if settings.metrics_port is not None:
+            self.run = self._run_measured  # type: ignore[method-assign]
         self._choice = Choice(app.host, app.routes, targets, self._no_route, settings)
         self.reads_in_pieces = self._reads_in_pieces if self._streams_requests(app) else None
 
@@ -188,6 +190,13 @@ class Service:
         answer = around.copy().run(self._main_thread.run, soft_ns, self._run, self._late, call, plain)
         self._seat.inline(0)
         around.after()
+        return answer
+
+    def _run_measured(self, call: Call, plain: Plain | None) -> Answer | Streamed:
+        """As `run`, where metrics are served: with the processor time that it took."""
+        before_ns = time.thread_time_ns()
+        answer = Service.run(self, call, plain)
+        self._seat.counting.cpu(call.counters, time.thread_time_ns() - before_ns)
         return answer
 
     def _without_function(self, request: Request) -> Answer:

@@ -37,6 +37,6 @@ def serve(name: str) -> None:
 
 for each in (
     *("record", "segfault", "leave", "sys_exit", "stubborn", "spin", "stop_self", "nap", "forks", "closes"),
-    *("leaves_daemon", "prints_much", "leaves_tasks", "cancels_all"),
+    *("leaves_daemon", "prints_much", "leaves_tasks", "cancels_all", "abandoned"),
 ):
     serve(each)

@@ -19,6 +19,6 @@ def serve(name: str) -> None:
 
 for each in (
     *("record", "segfault", "leave", "sys_exit", "stubborn", "spin", "stop_self", "forks", "closes"),
-    *("leaves_daemon", "prints_much"),
+    *("leaves_daemon", "prints_much", "abandoned"),
 ):
     serve(each)

@@ -19,6 +19,6 @@ def serve(name: str) -> None:
 
 for each in (
     *("record", "segfault", "leave", "sys_exit", "stubborn", "spin", "stop_self", "forks", "closes"),
-    *("leaves_daemon", "prints_much", "echo"),
+    *("leaves_daemon", "prints_much", "echo", "abandoned"),
 ):
     serve(each)

@@ -222,6 +222,12 @@ def record(job: str) -> None:
         runs.write(f"{job}\n".encode())
 
 
+@function
+def abandoned(job: str) -> None:
+    """The same, for clients that do not wait for the answer."""
+    record(job)
+
+
 # -- what careless handlers do to their worker -----------------------------------------------------------------------
 
 

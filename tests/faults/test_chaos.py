@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.harness import STOPPED, Server, alive, envelope, in_threads, request_bytes, wait_for
+from tests.harness import STOPPED, Server, StatusClient, alive, envelope, in_threads, request_bytes, wait_for
 
 Serve = Callable[..., Server]
 CLIENTS = 12
@@ -55,6 +55,20 @@ class Entry(NamedTuple):
     status: int
     detail: str
     seconds: float
+    function: str  # that the answer names
+
+    @property
+    def outcome(self) -> str:
+        """As what the server must have counted it: the answer tells who has given it, and why."""
+        if self.status == 200:
+            return "ok"
+        if self.detail.startswith("never started"):
+            return "rejected"
+        if self.detail.startswith("ran too long"):
+            return "deadline_hard"
+        if self.detail.startswith("the deadline of"):
+            return "deadline_soft"
+        return "crashed" if self.detail.startswith(("its worker", "two workers died")) else "failed"
 
 
 class Vandal:
@@ -158,6 +172,7 @@ def test_chaos_leaves_the_ledger_balanced(
     runs = tmp_path / "runs"
     runs.touch()
     os.environ["CHAOS_RUNS"] = str(runs)
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path)
     shape = "forward" if forwards else "envelope"
     server = serve("--http-mode", shape, app=app, workers=4, deadline=DEADLINE, grace=GRACE)
     descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
@@ -178,10 +193,12 @@ def test_chaos_leaves_the_ledger_balanced(
         while time.monotonic() < until:
             turn += 1
             kind = chance.choices(list(mix), list(mix.values()))[0]
+            if kind == "record" and chance.random() < 0.003:
+                kind = "abandoned"
             name = f"{index:04d}-{turn:08d}-{kind}"
             job: object = {"nap": 0.05, "leave": 7, "sys_exit": 0}.get(kind, name)
             path, body = (f"/api/{kind}", json.dumps(job).encode()) if forwards else (f"/{kind}", envelope(job))
-            if chance.random() < 0.002:
+            if kind == "abandoned":
                 host.send(request_bytes(path, body, invocation_id=name, chunked=not forwards))
                 host.close()
                 abandoned.append(name)
@@ -189,8 +206,10 @@ def test_chaos_leaves_the_ledger_balanced(
                 continue
             began = time.monotonic()
             response = host.post(path, body, invocation_id=name, chunked=not forwards)
-            detail = "" if response.status == 200 else response.json()["detail"]
-            ledger.append(Entry(name, kind, response.status, detail, time.monotonic() - began))
+            seconds = time.monotonic() - began
+            problem = {"detail": "", "function": kind} if response.status == 200 else response.json()
+            function = problem.get("function") or ""
+            ledger.append(Entry(name, kind, response.status, problem["detail"], seconds, function))
         assert host.quiet
         host.close()
 
@@ -199,6 +218,11 @@ def test_chaos_leaves_the_ledger_balanced(
     own = OWN | {"forks": {200, 500, 504}} if case is CASES["fastapi"]["fastapi"] else OWN
     check_answers(ledger, vandal, own, strict=mix is SYNC_MIX)
     check_runs(ledger, abandoned, runs.read_text().split())
+    with StatusClient(server, tmp_path) as status:
+        if case is CASES["fastapi"]["fastapi"]:  # one function for all endpoints, which answers errors by itself
+            assert 0 <= sum(status.outcomes().values()) - len(ledger) <= len(abandoned)
+        else:
+            check_counters(status, ledger, abandoned, runs.read_text().split())
     check_leaks(server, descriptors)
 
 
@@ -240,6 +264,32 @@ def check_runs(ledger: list[Entry], abandoned: list[str], runs: list[str]) -> No
     assert answered <= set(counts)
     known = {entry.id for entry in ledger} | set(abandoned)
     assert set(counts) <= known
+
+
+def check_counters(client: StatusClient, ledger: list[Entry], abandoned: list[str], runs: list[str]) -> None:
+    """What the server has counted is the ledger, to the unit, by function and outcome, deaths included.
+
+    Of what its client has abandoned the ledger knows nothing: it has a function of its own, and may have died before
+    its name was read, and so be among those without one.
+    """
+    expected = collections.Counter((entry.function, entry.outcome) for entry in ledger)
+    found: collections.Counter[tuple[str, str]] = collections.Counter()
+
+    def others() -> collections.Counter[tuple[str, str]]:
+        found.clear()
+        found.update(client.outcomes())
+        return collections.Counter({key: n for key, n in found.items() if key[0] not in ("abandoned", "")})
+
+    named = collections.Counter({key: n for key, n in expected.items() if key[0]})
+    with contextlib.suppress(AssertionError):  # the last ones are counted a moment after their clients have them
+        wait_for(lambda: others() == named, "the counters")
+    assert others() == named
+    unnamed = found["", "crashed"] - expected["", "crashed"]
+    told = sum(n for (name, _), n in found.items() if name == "abandoned")
+    assert {key for key in found if not key[0]} <= {("", "crashed")}
+    assert unnamed >= 0
+    assert sum(name.endswith("abandoned") for name in runs) <= told
+    assert told + unnamed <= len(abandoned)
 
 
 def check_leaks(server: Server, descriptors: int) -> None:

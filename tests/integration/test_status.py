@@ -29,11 +29,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_snapshot_counts_what_clients_were_answered_through_deaths_and_reloads(serve: Serve, folder: Path) -> None:
     """By function and outcome, with the workers as they are, and the ends of those that were."""
-    server = serve(app="scenarios:app", workers=1, deadline=0.3, grace=0.2)
+    server = serve(app="scenarios:app", workers=1, deadline=0.6, grace=0.3)
     with server.connect() as host, StatusClient(server, folder) as client:
         for name in ("one", "two"):
             assert host.invoke("record", name).status == 200
         assert host.invoke("segfault").status == 500
+        wait_for(lambda: [w["state"] for w in client.ask("status")["workers"]] == ["ready"], "its successor")
         assert host.invoke("stubborn").status == 504
         assert host.post("/record", b"{").status == 400
         assert host.post("/no/such", envelope()).status == 404

@@ -53,6 +53,8 @@ TABLE: list[tuple[str, Any, list[Any], list[str]]] = [
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
     ("log_format", None, [("text", "text"), ("json", "json"), ("line", "line"), ("auto", None)], ["xml", ""]),
     ("telemetry", None, [("otel", "otel"), ("off", "off"), ("auto", None)], ["on", "azure", "", "1"]),
+    ("metrics_port", None, [("9108", 9108), ("0", 0), ("off", None)], ["65536", "-1", "on", ""]),
+    ("metrics_address", "127.0.0.1", [("0.0.0.0", "0.0.0.0"), ("::1", "::1")], ["", "localhost", "1.2.3", "::1:80:"]),
     ("debugpy", None, [("5678", 5678), ("off", None)], ["0", "65536", "1.5", "auto", ""]),
 ]
 NAMES = [row[0] for row in TABLE]
