@@ -16,6 +16,11 @@ from fastworker.ipc import linux
 
 # Of pidfd_send_signal(2), since Linux 6.9: the signal goes to the process group that the process leads.
 PIDFD_SIGNAL_PROCESS_GROUP = 4
+# What an operator may send to the supervisor.
+OPERATORS_SIGNALS = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1),
+    *(signal.SIGTTIN, signal.SIGTTOU),
+)
 # Ignored by every Python, which restores them in what subprocess starts.
 PYTHONS_OWN = {signal.SIGPIPE, signal.SIGXFSZ}
 
@@ -39,7 +44,7 @@ def shed_supervisor(pipes_before: Container[int], soft_limit: int, *keep: int) -
     for, or the app is given these numbers and loses its files at each worker's fork.
     """
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+    for number in OPERATORS_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     libuvs = [fd for pipe, ends in linux.open_pipes().items() if pipe not in pipes_before for fd in ends]
     low = 3

@@ -96,12 +96,27 @@ class ReloadAsked(NamedTuple):
     """Import the app anew and roll the workers."""
 
 
+class ResizeAsked(NamedTuple):
+    """Keep so many workers from now on, at most one less than there are slots."""
+
+    size: int
+
+
 class StopAsked(NamedTuple):
     """What was in flight has ended, or its time is up: end everything."""
 
 
 Event: TypeAlias = (
-    Tick | AppReady | ZygoteGone | WorkerForked | WorkerReady | WorkerGone | RecycleAsked | ReloadAsked | StopAsked
+    Tick
+    | AppReady
+    | ZygoteGone
+    | WorkerForked
+    | WorkerReady
+    | WorkerGone
+    | RecycleAsked
+    | ReloadAsked
+    | ResizeAsked
+    | StopAsked
 )
 
 # -- actions
@@ -221,6 +236,8 @@ class Pool:
                     self._workers[slot].outdated = True
             case ReloadAsked():
                 self._reload_wanted = True
+            case ResizeAsked(size):
+                self.size = size
             case StopAsked():
                 self._stopping = True
         self._plan(now, actions)
@@ -368,7 +385,7 @@ class Pool:
         if len(staying) < self.size:
             while len(self._workers) < self.slots and len(staying) < self.size and may_start:
                 staying.append(self._fork(now, actions))
-        elif len(ready) > self.size:
+        elif len(ready) > self.size and len(staying) == len(self._workers):
             surplus = [slot for slot, worker in self._workers.items() if worker.state is WorkerState.READY]
             surplus.sort(key=lambda slot: not self._replaceable(self._workers[slot]))
             self._retire(surplus[0], self._workers[surplus[0]], now, actions)

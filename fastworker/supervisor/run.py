@@ -40,7 +40,7 @@ from fastworker.ipc.control import (
     WorkerReady,
 )
 from fastworker.ipc.inherited import Inherited
-from fastworker.ipc.processes import Process, how_it_ended, own_signals
+from fastworker.ipc.processes import OPERATORS_SIGNALS, Process, how_it_ended, own_signals
 from fastworker.ipc.running_spans import RunningSpans
 from fastworker.ipc.stack_dump import StackDumps
 from fastworker.logs import log, write_traceback
@@ -49,6 +49,7 @@ from fastworker.settings import Settings
 from fastworker.supervisor import crash_rules, pool
 from fastworker.supervisor.acceptor import Acceptor
 from fastworker.supervisor.crash_recovery import Rescue
+from fastworker.supervisor.ending import Ending
 from fastworker.supervisor.host import Host
 from fastworker.supervisor.pool import Pool, WorkerState
 from fastworker.supervisor.recycling import Recycling
@@ -58,8 +59,10 @@ from fastworker.supervisor.ticks import SLOW_SCAN_S, Ticks
 from fastworker.supervisor.totals import Totals
 from fastworker.supervisor.watchdog import Watchdog
 from fastworker.supervisor.workers import Worker, Workers
-from fastworker.supervisor.zygotes import LAST_S, STOP_S, WardenMain, Zygotes
+from fastworker.supervisor.zygotes import WardenMain, Zygotes
 
+# So many more may be added by SIGTTIN: each has a row on the board, which is made before any fork.
+MORE_WORKERS = 16
 # A host that lives starts a handler that ended with this at once, and does not count it as a failure; one that ended
 # with 0 it never starts again (protocol 5.3).
 START_ME_AGAIN = 200
@@ -88,7 +91,8 @@ class Supervisor:
 
         soft_limit = linux.soft_descriptor_limit()
         numbers = number_range(linux.raise_descriptor_limit())
-        slots = workers * 2 + 1
+        self._most_workers = workers + MORE_WORKERS
+        slots = self._most_workers + workers + 1
         # Before any fork: every process must see the same epoll and the same board.
         self._shared = select.epoll()
         self._board = Board(slots, numbers.first, numbers.size)
@@ -102,8 +106,8 @@ class Supervisor:
             retire_s=settings.limits.longest_s + pool.STOP_HOOKS_S,
         )
         self._events: deque[pool.Event] = deque()
-        kin = (self._inherited, settings, soft_limit, warden_main)
-        self._zygotes = Zygotes(*kin, hear=self._on_zygote, gone=self._zygote_gone)
+        start = (self._inherited, settings, soft_limit, warden_main)
+        self._zygotes = Zygotes(*start, hear=self._on_zygote, gone=self._zygote_gone)
         # Before the loop is made: libuv leaves descriptors and fork handlers in whoever is forked from it.
         self._try_fork_warden()
         self._loop = uvloop.new_event_loop()
@@ -119,20 +123,19 @@ class Supervisor:
             settings, self._board, self._connections, self._pool, self._workers, self._totals, self._inherited.pictures
         )
         self._ticks = Ticks(self._loop, self._board, self._scan)
+        kin = (self._board, self._connections, self._workers, self._zygotes)
+        self._ending = Ending(settings.drain, *kin, self._step, self._ticks.rouse)
         self._recycling = Recycling(settings, self._board, self._workers)
         self._starting = Starting(settings, self._pool, time.monotonic())
         self._outcome: Outcome | None = None
         self._served_before = 0
-        self._quiet_scans = 0
         self._slow_scan_ns = 0
-        self._ending_ns = 0
-        self._hurried_ns = 0
         self._finished = False
 
     def run(self) -> Outcome:
         linux.adopt_orphans()
         linux.name_process("fastworker")
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        for number in OPERATORS_SIGNALS:
             # Leaves a note for the loop, which also keeps it while it is not running.
             signal.signal(number, lambda number, _: self._loop.call_soon_threadsafe(self._on_signal, number))
         self._loop.set_exception_handler(self._on_defect)
@@ -147,12 +150,12 @@ class Supervisor:
         self._acceptor.start()
         self._zygotes.watch(self._loop)
         if self._host is not None:
-            self._host.watch(self._loop, self._host_gone)
+            self._host.watch(self._loop, self._ending.host_gone)
         self._status.open(self._loop, self._step)
         self._step(pool.Tick())
         self._ticks.start()
         while not self._finished:
-            if not self._zygotes.has_warden and not self._ending_ns:
+            if not self._zygotes.has_warden and not self._ending.winding_up:
                 self._zygotes.end_adopted()
                 self._try_fork_warden()
             self._loop.run_forever()
@@ -310,18 +313,20 @@ class Supervisor:
         if now_ns - self._slow_scan_ns > SLOW_SCAN_S * 1e9:
             self._slow_scan_ns = now_ns
             self._look_around(now_ns)
-        if self._board.drain_ns and self._drained(now_ns):
-            self._step(pool.StopAsked())
+        self._ending.look(now_ns)
         self._step(pool.Tick())
-        if self._outcome is not None and (self._pool.empty or self._is_stuck(now_ns)):
-            self._wind_up(now_ns)
+        if self._outcome is not None and (self._pool.empty or self._ending.is_stuck(now_ns)):
+            self._finished = self._ending.wind_up(now_ns)
+            if self._finished:
+                self._ticks.stop()
+                self._loop.stop()
         return not (
             self._watchdog.all_rest
             and self._pool.settled
             and self._workers.settled
             and self._zygotes.settled
             and not self._rescue.audits
-            and not self._board.drain_ns
+            and not self._ending.draining
         )
 
     def _look_around(self, now_ns: int) -> None:
@@ -332,7 +337,7 @@ class Supervisor:
         self._workers.look()
         if self._host is not None:
             self._host.look()
-        if not self._zygotes.has_warden and not self._ending_ns:
+        if not self._zygotes.has_warden and not self._ending.winding_up:
             self._loop.stop()  # for it to be forked
         self._starting.look(now_ns / 1e9)
 
@@ -343,40 +348,20 @@ class Supervisor:
             self._step(pool.ReloadAsked())
         elif number == signal.SIGUSR1:
             self._status.print()
-        elif not self._board.drain_ns:
-            log.info("drain.begins", signal=signal.Signals(number).name, limit_s=self._settings.drain)
-            self._board.drain_ns = time.monotonic_ns()
-            self._ticks.rouse()
+        elif number in (signal.SIGTTIN, signal.SIGTTOU):
+            self._resize(self._pool.size + (1 if number == signal.SIGTTIN else -1), signal.Signals(number).name)
+        elif not self._ending.draining:
+            self._ending.drain(signal.Signals(number).name)
         else:
-            self._hurry("a second signal")
+            self._ending.hurry("a second signal")
 
-    def _host_gone(self, what: str) -> None:
-        """Nobody is left to answer, or to start us again."""
-        log.warning("host.gone", detail=what)
-        self._board.drain_ns = self._board.drain_ns or time.monotonic_ns()
-        self._hurry("the host has ended")
-        self._zygotes.end_warden()  # it ends all that is left, at once
-
-    def _drained(self, now_ns: int) -> bool:
-        """Nothing is in flight, in two looks: a request that lay in its socket has been taken by then."""
-        if now_ns - self._board.drain_ns > self._settings.drain * 1e9:
-            self._hurry(f"FASTWORKER_DRAIN={self._settings.drain:g} s are over")
-            return True
-        busy = any(self._board.owner(number) is not None for number in self._connections.open_numbers())
-        self._quiet_scans = 0 if busy else self._quiet_scans + 1
-        return self._quiet_scans >= 2
-
-    def _is_stuck(self, now_ns: int) -> bool:
-        """A worker that was killed does not end: it hangs in the kernel (a disk, a network drive)."""
-        return 0 < self._hurried_ns < now_ns - LAST_S * 1e9
-
-    def _hurry(self, why: str) -> None:
-        self._hurried_ns = self._hurried_ns or time.monotonic_ns()
-        self._ticks.rouse()
-        death = crash_rules.Death(f"the server stopped before this invocation had ended ({why})", 503)
-        for slot in self._workers.slots():
-            self._workers.kill(slot, death)
-        self._step(pool.StopAsked())
+    def _resize(self, workers: int, why: str) -> None:
+        if 1 <= workers <= self._most_workers:
+            log.info("workers.changed", workers=workers, before=self._pool.size, cause=why)
+            self._step(pool.ResizeAsked(workers))
+        else:
+            detail = f"there may be 1 to {self._most_workers} workers; FASTWORKER_WORKERS says how many at start"
+            log.warning("workers.unchanged", workers=self._pool.size, cause=why, detail=detail)
 
     def _on_defect(self, _: object, context: dict[str, object]) -> None:
         """An exception of our own: better an end that the host can see than a server that half works."""
@@ -419,7 +404,7 @@ class Supervisor:
                     log.warning(event_name, **fields)
                 case pool.GiveUp(exit_code, cause):
                     self._outcome = Outcome(exit_code, cause)
-                    self._hurry("it cannot go on")
+                    self._ending.hurry("it cannot go on")
         if isinstance(event, pool.StopAsked) and self._outcome is None:
             self._outcome = Outcome(START_ME_AGAIN if self._settings.under_host else 0)
 
@@ -428,19 +413,6 @@ class Supervisor:
             self._zygotes.start(generation)
         except OSError as error:
             self._zygote_gone(generation, f"cannot be started: {os.strerror(error.errno or 0)}", unborn=True)
-
-    def _wind_up(self, now_ns: int) -> None:
-        """No worker is left. Zygotes may end in order; then the warden ends whatever is still there."""
-        if not self._ending_ns:
-            self._ending_ns = now_ns
-            self._zygotes.stop_all()
-        late_s = (now_ns - self._ending_ns) / 1e9
-        if self._zygotes.empty or late_s > STOP_S + 1:
-            self._zygotes.end_warden()
-            if self._zygotes.all_ended() or late_s > STOP_S + 1 + LAST_S:
-                self._finished = True
-                self._ticks.stop()
-                self._loop.stop()
 
     def _end(self) -> None:
         self._status.close()

@@ -83,13 +83,8 @@ class Status:
     def worker_gone(self, worker: Worker, death: Death, *, planned: bool) -> None:
         """All that it had in hand is settled."""
         stopping = bool(self._board.drain_ns) or death.status == 503
-        self._ends.add(
-            worker,
-            death,
-            planned=planned,
-            stopping=stopping,
-            outdated=worker.generation != self._pool.generations.newest,
-        )
+        outdated = worker.generation != self._pool.generations.newest
+        self._ends.add(worker, death, planned=planned, stopping=stopping, outdated=outdated)
 
     # -- the snapshot --------------------------------------------------------------------------------------------
 

@@ -133,3 +133,19 @@ def test_worker_that_has_grown_is_recycled(serve: Serve) -> None:
         fat = host.invoke("hoard", 200).value
         wait_for(lambda: host.invoke("pid").value != fat, "a slim successor", 5 * PATIENCE)
     assert server.stderr == []
+
+
+def test_workers_are_added_and_removed_by_signals_and_stay_so_over_a_reload(serve: Serve) -> None:
+    """SIGTTIN and SIGTTOU; the last one is never removed."""
+    server = serve(workers=1)
+    server.signal(signal.SIGTTIN)
+    wait_for(lambda: len(server.workers()) == 2, "one worker more")
+    before = server.workers()
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: len(server.workers()) == 2 and not server.workers() & before, "two new workers")
+    for left in (1, 1):
+        server.signal(signal.SIGTTOU)
+        wait_for(lambda left=left: len(server.workers()) == left, "one worker less")
+    wait_for(lambda: any("workers.unchanged" in line for line in server.stderr), "the word that it is the last one")
+    with server.connect() as host:
+        assert host.invoke("pid").status == 200

@@ -18,6 +18,7 @@ from fastworker.supervisor.pool import (
     Pool,
     RecycleAsked,
     ReloadAsked,
+    ResizeAsked,
     Retire,
     StartZygote,
     StopAsked,
@@ -39,8 +40,8 @@ class World:
     """A pool with a clock, and what its actions have made of the system so far."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self.pool = Pool(size=size, slots=2 * size + 1, start_timeout_s=START_TIMEOUT_S, retire_s=RETIRE_S)
+        self.size = self.most = size
+        self.pool = Pool(size=size, slots=2 * size + 5, start_timeout_s=START_TIMEOUT_S, retire_s=RETIRE_S)
         self.now = 1000.0
         self.zygotes: dict[int, bool] = {}  # generation -> has imported the app
         self.started: set[int] = set()
@@ -52,6 +53,8 @@ class World:
     def do(self, event: pool.Event) -> list[pool.Action]:
         """One step. Whatever the actions are, they must make sense in the system as it is."""
         self.stopping |= isinstance(event, StopAsked)
+        if isinstance(event, ResizeAsked):
+            self.size, self.most = event.size, max(self.most, event.size)
         actions = self.pool.step(self.now, event)
         for action in actions:
             match action:
@@ -527,6 +530,25 @@ def test_a_worker_that_does_not_go_is_killed():
     assert world.gone(0) == []
 
 
+def test_a_larger_pool_forks_and_a_smaller_one_retires_one_after_the_other():
+    """And a reload keeps the size that was asked for last."""
+    world = serving(2)
+    assert world.do(ResizeAsked(4)) == [Fork(0, 2), Fork(0, 3)]
+    assert world.start(2) + world.start(3) == []
+    reload(world)
+    world.import_app()
+    world.settle()
+    assert len(world.ready()) == 4
+    assert set(world.workers.values()) == {1}
+    [first] = world.do(ResizeAsked(1))
+    assert isinstance(first, Retire)
+    assert world.wait(1.0) == []  # the next one, when that has ended
+    [second] = world.gone(first.slot, served=True)
+    assert isinstance(second, Retire)
+    world.settle()
+    assert len(world.ready()) == 1
+
+
 # -- the zygote's death, and the end -----------------------------------------------------------------------------------
 
 
@@ -648,6 +670,10 @@ class AnyOrder(RuleBasedStateMachine):
     def worker_is_old(self, data):
         self.world.do(RecycleAsked(data.draw(st.sampled_from(self.of(READY)))))
 
+    @rule(size=st.integers(1, 4))
+    def size_is_asked(self, size):
+        self.world.do(ResizeAsked(size))
+
     @rule()
     def reload_is_asked(self):
         self.world.do(ReloadAsked())
@@ -680,7 +706,7 @@ class AnyOrder(RuleBasedStateMachine):
         slots = self.world.pool.slots_in(*WorkerState)
         assert sorted(slots) == sorted(self.world.workers)
         if not self.world.stopping:
-            assert len(slots) <= self.world.size + 1
+            assert len(slots) <= self.world.most + 1
             assert len(self.world.pool.slots_in(RETIRING)) <= 1
 
 
