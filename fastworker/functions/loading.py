@@ -146,12 +146,19 @@ def _adds_to_its_line(exc: BaseException) -> bool:
 
 
 def _of_the_app(frames: types.TracebackType | None) -> types.TracebackType | None:
-    """A traceback without our own frames and those of the import system, with which each begins."""
+    """A traceback without our own frames, at both ends, and those of the import system, with which each begins."""
     while frames is not None:
         file = frames.tb_frame.f_code.co_filename
         if not is_ours(file) and "importlib" not in file:
             break
         frames = frames.tb_next
+    last = inner = frames
+    while inner is not None:
+        if not is_ours(inner.tb_frame.f_code.co_filename):
+            last = inner
+        inner = inner.tb_next
+    if last is not None:
+        last.tb_next = None  # what we have raised ourselves is told with the line that asked for it
     return frames
 
 

@@ -314,7 +314,7 @@ def test_new_app_is_in_step_and_its_tests_pass(tmp_path: Path, template: str) ->
         assert (app / name).exists()
     assert command("sync", "--check", cwd=app).returncode == 0
     tested = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", cwd=app)
-    assert "passed" in tested.stdout, tested.stdout
+    assert tested.returncode == 0, tested.stdout
 
 
 PIXEL = """
