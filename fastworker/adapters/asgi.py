@@ -12,10 +12,10 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
-from fastworker.adapters.exact_response import ExactResponse, content_length
+from fastworker.adapters.exact_response import BODILESS, ExactResponse, content_length
 from fastworker.adapters.web_request import WebRequest, root_path, web_request
 from fastworker.errors import AppLoadError
 from fastworker.logs import log, write_traceback
@@ -131,7 +131,11 @@ async def respond(application: Application, scope: dict[str, Any], request: Requ
         call.disconnect()
         task.cancel()
         raise
-    return call.response(task)
+    try:
+        return call.response(task)
+    except BaseException:  # what the application says is no response that can be sent
+        call.disconnect()
+        raise
 
 
 async def _run(application: Application, scope: dict[str, Any], call: "_Call") -> None:
@@ -267,29 +271,29 @@ class _Call:
         data, more = self._first
         if not more:
             self._gone.set()
-            if self._is_head or length is None or length == len(data):
-                return ExactResponse(self._start["status"], headers, data, length if self._is_head else None)
+            is_bodiless = self._is_head or self._start["status"] in BODILESS
+            if is_bodiless or length is None or length == len(data):
+                return ExactResponse(self._start["status"], headers, data, length if is_bodiless else None)
             raise RuntimeError(f"the application promised {length} bytes (Content-Length) and sent {len(data)}")
-        return ExactResponse(self._start["status"], headers, self._rest(data, length, task), length)
+        rest = _Rest(self, task, self._pieces_from(data, length, task))
+        return ExactResponse(self._start["status"], headers, rest, length)
 
-    async def _rest(self, data: bytes, length: int | None, task: "asyncio.Task[None]") -> AsyncIterator[bytes]:
+    async def _pieces_from(
+        self, data: bytes, length: int | None, task: "asyncio.Task[None]"
+    ) -> AsyncGenerator[bytes, None]:
         sent, more = 0, True
-        try:
-            while True:
-                sent += len(data)
-                if length is not None and sent > length and not self._is_head:
-                    raise RuntimeError(f"the application promised {length} bytes (Content-Length) and sent more")
-                if data:
-                    yield data
-                if not more:
-                    break
-                data, more = await self._next(task)
-            if length is not None and sent != length and not self._is_head:
-                raise RuntimeError(f"the application promised {length} bytes (Content-Length) and sent {sent}")
-        finally:
-            self.disconnect()
-            if more:
-                asyncio.get_running_loop().call_later(LEAVE_S, task.cancel)
+        while True:
+            sent += len(data)
+            if length is not None and sent > length:
+                raise RuntimeError(f"the application promised {length} bytes (Content-Length) and sent more")
+            if data:
+                yield data
+            if not more:
+                break
+            data, more = await self._next(task)
+        if length is not None and sent != length:
+            raise RuntimeError(f"the application promised {length} bytes (Content-Length) and sent {sent}")
+        self.disconnect()
 
     async def _next(self, task: "asyncio.Task[None]") -> tuple[bytes, bool]:
         if not self._queue.empty():
@@ -305,6 +309,11 @@ class _Call:
         finally:
             getting.cancel()
 
+    @property
+    def is_complete(self) -> bool:
+        """The application has sent its last piece."""
+        return self._complete
+
     def disconnect(self) -> None:
         """Nobody reads any more, or everything has been read: the application hears of it."""
         self._gone.set()
@@ -312,6 +321,30 @@ class _Call:
     def failed(self) -> None:
         """The application has raised behind the start of its response."""
         self._failed = True
+
+
+class _Rest:
+    """What is still to come of a response. The application is told of the end even if nobody asked for any of it
+    (HEAD, or a client that left): a generator that was never begun would close without a word."""
+
+    def __init__(self, call: _Call, task: "asyncio.Task[None]", pieces: AsyncGenerator[bytes, None]) -> None:
+        self._call = call
+        self._task = task
+        self._pieces = pieces
+
+    def __aiter__(self) -> "_Rest":
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._pieces.__anext__()
+
+    async def aclose(self) -> None:
+        """An application that goes on sending hears that nobody reads, and is ended if it does not listen."""
+        await self._pieces.aclose()
+        is_over = self._call.is_complete
+        self._call.disconnect()
+        if not is_over:
+            asyncio.get_running_loop().call_later(LEAVE_S, self._task.cancel)
 
 
 class Lifespan:

@@ -4,11 +4,14 @@ Used by asgi.py and wsgi.py.
 Rule: the host's forwarding headers are believed, for only the host (or a reverse proxy) talks to this server.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from fastworker.protocol.messages import Request
 from fastworker.protocol.plain_http import PlainRequest
+
+# The server listens there alone: whoever asks without a proxy's header is on this machine.
+LOOPBACK: Final = ("127.0.0.1", 0)
 
 
 class WebRequest(NamedTuple):
@@ -20,8 +23,13 @@ class WebRequest(NamedTuple):
     headers: list[tuple[bytes, bytes]]
     scheme: str
     server: tuple[str, int]
-    client: tuple[str, int] | None
+    client: tuple[str, int]
     http_version: str = "1.1"
+
+    @property
+    def target(self) -> bytes:
+        """Path and query as they came."""
+        return self.path + b"?" + self.query if self.query else self.path
 
     @property
     def decoded_path(self) -> bytes:
@@ -53,7 +61,7 @@ def web_request(request: Request[Any]) -> WebRequest:
         headers=headers,
         scheme=scheme,
         server=_address(host, 443 if scheme == "https" else 80) or ("localhost", 80),
-        client=_address(found.get("x-forwarded-for", "").partition(",")[0].strip(), 0),
+        client=_address(found.get("x-forwarded-for", "").partition(",")[0].strip(), 0) or LOOPBACK,
     )
 
 

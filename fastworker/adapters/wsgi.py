@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from fastworker.adapters.exact_response import ExactResponse, content_length
+from fastworker.adapters.exact_response import BODILESS, ExactResponse, content_length
 from fastworker.adapters.web_request import WebRequest, root_path, web_request
 from fastworker.protocol.messages import Request
 
@@ -49,10 +49,15 @@ def environ_of(found: WebRequest, prefix: str, request: Request[Any]) -> Environ
         "REQUEST_METHOD": found.method,
         "SCRIPT_NAME": script,
         "PATH_INFO": path[len(script) :],
+        "REMOTE_ADDR": found.client[0],
+        "REMOTE_PORT": str(found.client[1]),
         "QUERY_STRING": found.query.decode("latin-1"),
         "SERVER_NAME": found.server[0],
         "SERVER_PORT": str(found.server[1]),
         "SERVER_PROTOCOL": f"HTTP/{found.http_version}",
+        "SERVER_SOFTWARE": "fastworker",
+        "REQUEST_URI": (target := found.target.decode("latin-1")),
+        "RAW_URI": target,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": found.scheme,
         "wsgi.input": BodyFile(iter(request.stream())),
@@ -63,9 +68,6 @@ def environ_of(found: WebRequest, prefix: str, request: Request[Any]) -> Environ
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
     }
-    if found.client is not None:
-        environ["REMOTE_ADDR"] = found.client[0]
-        environ["REMOTE_PORT"] = str(found.client[1])
     for name, value in found.headers:
         if b"_" in name:
             continue  # would pass for another header's name
@@ -193,12 +195,16 @@ def _response(result: Iterable[bytes], start: _StartResponse, *, is_head: bool) 
         raise RuntimeError("the WSGI application ended without calling start_response")
     length = content_length(start.headers)
     is_whole = isinstance(result, list | tuple) and len(result) <= 1
-    if is_whole or is_head:
+    is_bodiless = is_head or start.status in BODILESS
+    if is_whole:
         data = b"".join(first)
-        if not is_head and length is not None and length != len(data):
+        if not is_bodiless and length is not None and length != len(data):
             raise RuntimeError(f"the application promised {length} bytes (Content-Length) and gave {len(data)}")
         _close(result)
-        return ExactResponse(start.status, start.headers, b"" if is_head else data, length if is_head else None)
+        return ExactResponse(start.status, start.headers, data, length if is_bodiless else None)
+    if is_bodiless:
+        _close(result)
+        return ExactResponse(start.status, start.headers, iter(()), length)
     return ExactResponse(start.status, start.headers, _pieces(first, pieces, result, start, length), length)
 
 

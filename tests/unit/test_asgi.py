@@ -333,3 +333,59 @@ def test_an_application_without_a_lifespan_is_served() -> None:
         await lifespan.shutdown()
 
     asyncio.run(run())
+
+
+# ---- odd responses -----------------------------------------------------------------------------------------------
+
+
+def test_a_response_that_nobody_asks_for_ends_its_application() -> None:
+    """HEAD, or a client that left before the first piece: the application hears of it, and no task is left."""
+    seen: list[Any] = []
+
+    async def application(scope: Any, receive: Receive, send: Send) -> None:
+        await send(start())
+        try:
+            for _ in range(10):
+                await send(piece(b"x", more=True))
+        except OSError:
+            seen.append((await receive())["type"])
+
+    async def run() -> None:
+        streaming = (await answer_of(application, request_of(method=b"HEAD"))).in_plain_http()
+        assert isinstance(streaming, Streaming)
+        await streaming.source.aclose()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+    assert seen == ["http.disconnect"]
+
+
+def test_a_304_may_tell_the_length_of_what_it_does_not_send() -> None:
+    """As HEAD (RFC 9110, 15.4.5)."""
+
+    async def application(scope: Any, receive: Receive, send: Send) -> None:
+        await send(start(304, (b"content-length", b"5"), (b"etag", b"a")))
+        await send(piece(b""))
+
+    answer = asyncio.run(answer_of(application)).in_plain_http()
+    assert isinstance(answer, Answer) and (answer.status, answer.body) == (304, b"")
+
+
+def test_a_response_that_cannot_be_sent_fails_and_leaves_no_task() -> None:
+    """A header that would be another one."""
+
+    async def application(scope: Any, receive: Receive, send: Send) -> None:
+        await send(start(200, (b"x-a", b"1\r\nX-Evil: 1")))
+        await send(piece(b"x", more=True))
+        await send(piece(b"x", more=True))
+
+    async def run() -> None:
+        with pytest.raises(ValueError, match=r"X-Evil|header"):
+            await answer_of(application)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())

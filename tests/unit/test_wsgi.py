@@ -178,3 +178,38 @@ def test_the_input_is_a_file_however_its_pieces_are_cut(size: int) -> None:
         b"",
         b"\n\nthree",
     ]
+
+
+def test_the_answer_to_head_never_tells_a_length_that_is_not_that_of_get() -> None:
+    """A list's, the application's own, or none for an iterable; this is closed."""
+    closed: list[bool] = []
+
+    class Pieces(list[bytes]):
+        def close(self) -> None:
+            closed.append(True)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "9")] if environ["PATH_INFO"] == "/own" else [])
+        return {"/list": [b"abc"], "/own": [b""]}.get(environ["PATH_INFO"]) or Pieces([b"a", b"b"])
+
+    def answer(path: bytes) -> Any:
+        return WsgiApp(application)(request_of(path, b"HEAD")).in_plain_http()
+
+    assert answer(b"/list").body == b"abc"  # its length is told, and it is not sent
+    assert answer(b"/own").length == 9
+    assert answer(b"/pieces").length is None
+    assert closed == [True]
+
+
+def test_the_environ_has_what_applications_look_for_beyond_the_standard() -> None:
+    """The target as it came; the client's address, which is this machine's without a proxy."""
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        seen.update(environ)
+        start_response("304 Not Modified", [("Content-Length", "5")])
+        return []
+
+    assert WsgiApp(application)(request_of(b"/a%2Fb?q=%41")).status_code == 304
+    assert (seen["RAW_URI"], seen["REQUEST_URI"]) == ("/a%2Fb?q=%41", "/a%2Fb?q=%41")
+    assert (seen["PATH_INFO"], seen["REMOTE_ADDR"], seen["SERVER_SOFTWARE"]) == ("/a/b", "127.0.0.1", "fastworker")
