@@ -9,6 +9,7 @@ code, whatever else the machine does.
     instructions       callgrind, the difference of two runs of unequal length; the client's are in it
     system_calls       strace, the same difference; the client's two are left out
 
+Under OTEL_ variables that turn traces on, their cost is in it (docs/tracing.md); that of the exporter in the last two.
 Rule: requests are bytes as the host sends them (recorded: order and case of headers, chunks of at most 1,024 bytes).
 """
 
@@ -38,6 +39,7 @@ from fastworker.ipc.board import Board
 from fastworker.ipc.connections import ARMED, number_range
 from fastworker.ipc.control import ControlSocket, ToWorker, control_pair
 from fastworker.ipc.inherited import Inherited
+from fastworker.ipc.running_spans import RunningSpans
 from fastworker.ipc.stack_dump import StackDumps
 from fastworker.settings import parse_settings
 from fastworker.worker.run import Worker
@@ -181,14 +183,16 @@ class _Client:
 
 def serve(scenario: Scenario, requests: int, on_request: Callable[[int], None] | None = None) -> None:
     """Lets a worker answer so many requests. `on_request` is called before each, and once behind the last."""
-    settings = parse_settings([str(APP), "--port", "0", "--spin", "0", "--http-mode", scenario.mode], {})
+    otel = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    settings = parse_settings([str(APP), "--port", "0", "--spin", "0", "--http-mode", scenario.mode], otel)
     logs.configure()
     numbers = number_range(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     board = Board(1, numbers.first, 4)
     shared = select.epoll()
     control, supervisor = control_pair()
     app = load_app(settings.app, app_root=None, http_mode=settings.http_mode)
-    worker: Any = Worker(0, ControlSocket(control, ToWorker), Inherited(shared, board, StackDumps()), settings, app)
+    inherited = Inherited(shared, board, StackDumps(), RunningSpans.where(settings.traces, 1, None))
+    worker: Any = Worker(0, ControlSocket(control, ToWorker), inherited, settings, app)
     worker.start()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connection = socket.create_connection(listener.getsockname())

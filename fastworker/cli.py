@@ -30,6 +30,7 @@ commands:
   sync      write function.json and host.json from the decorators
   invoke    call one function
   pack      write a zip that runs in Azure, packages included
+  doctor    what this machine, this app and its configuration contradict
   storage   look into the queues, blobs and tables that dev uses
   version   the version of fastworker
 """
@@ -122,6 +123,11 @@ def sync(argv: Sequence[str]) -> int:
     return _with_extra("sync", argv)
 
 
+def doctor(argv: Sequence[str]) -> int:
+    """`fastworker doctor`: what machine, app and configuration contradict."""
+    return _with_extra("doctor", argv)
+
+
 def invoke(argv: Sequence[str]) -> int:
     """`fastworker invoke`: one call of one function."""
     return _with_extra("invoke", argv)
@@ -142,6 +148,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "dev": dev,
     "new": new,
     "sync": sync,
+    "doctor": doctor,
     "invoke": invoke,
     "pack": pack,
     "storage": storage,

@@ -34,6 +34,12 @@ def memory_limits(cgroup_root: Path, proc: Path) -> list[int]:
     return [int(limit) for limit in _limits(cgroup_root, proc, "memory", _memory_v2, _memory_v1)]
 
 
+def memory_bytes(cgroup_root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc/self/cgroup")) -> int:
+    """The memory that the cgroup allows, or the machine's where that is less."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([machine, *memory_limits(cgroup_root, proc)])
+
+
 def _quotas(root: Path, proc: Path) -> list[float]:
     """Every CPU quota that applies, in CPUs."""
     return _limits(root, proc, "cpu", _quota_v2, _quota_v1)

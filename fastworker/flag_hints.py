@@ -92,6 +92,11 @@ PACK: Final = {
     "--python-version": "give --python",
     "--arch": "give --platform",
 }
+DOCTOR: Final = {
+    "--format": "give --json",
+    "--fix": "doctor changes nothing: write the lines that it names (concurrency keys: fastworker sync --tune)",
+    "--tune": "fastworker sync --tune",
+}
 INVOKE: Final = {
     "-d": "give --data",
     "--data-raw": "give --data",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fastworker.config.app_files import host_json_of
 from fastworker.devhost.arguments import build_command, split_arguments
-from fastworker.settings import app_argument
+from fastworker.settings import Settings, app_argument, parse_settings
 
 
 class AppTarget(NamedTuple):
@@ -22,10 +22,14 @@ class AppTarget(NamedTuple):
 
 
 class StartedApp(NamedTuple):
-    """What host.json's command serves: its APP argument (None: what lies in `folder`), and where it is started."""
+    """What host.json's command serves: its APP argument (None: what lies in `folder`), and where it is started.
+
+    `words` are all that stands behind `serve`.
+    """
 
     app: str | None
     folder: Path
+    words: tuple[str, ...] = ()
 
 
 def app_target(root: Path, environ: Mapping[str, str], named: str | None = None) -> AppTarget:
@@ -42,6 +46,13 @@ def app_target(root: Path, environ: Mapping[str, str], named: str | None = None)
     return AppTarget(started.app or ".", started.folder, is_named=started.app is not None)
 
 
+def server_settings(root: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings of the server that host.json's command starts. Raises SettingsError."""
+    started = started_app(root, environ)
+    names = {"FUNCTIONS_CUSTOMHANDLER_PORT": "0", **environ}  # the host would name one
+    return parse_settings(() if started is None else started.words, names)
+
+
 def started_app(root: Path, environ: Mapping[str, str]) -> StartedApp | None:
     """The app that host.json's command starts by `fastworker serve`; None if it starts something else, or nothing."""
     description = host_json_of(root, environ).description
@@ -50,5 +61,6 @@ def started_app(root: Path, environ: Mapping[str, str]) -> StartedApp | None:
     for index in range(1, len(words)):
         if words[index] == "serve" and PurePath(words[index - 1]).name == "fastworker":
             folder = command.cwd if command.cwd.is_dir() else root
-            return StartedApp(app_argument(words[index + 1 :]), folder.absolute())
+            rest = words[index + 1 :]
+            return StartedApp(app_argument(rest), folder.absolute(), tuple(rest))
     return None

@@ -1,4 +1,4 @@
-"""`fastworker sync [DIR] [--check] [--prune]`: host.json and function.json files from the decorators.
+"""`fastworker sync [DIR] [--check] [--prune] [--tune]`: host.json and function.json files from the decorators.
 
 Called by cli.py, and by `fastworker dev` before each start. host_section.py writes host.json.
 Rule: a file that says the same already is left as it is, whatever its layout; nothing is removed but by --prune.
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fastworker import flag_hints
-from fastworker.commands.app_target import app_target
+from fastworker.commands.app_target import app_target, server_settings
+from fastworker.commands.concurrency import Handler, tuned
+from fastworker.commands.host_keys import with_number
 from fastworker.commands.host_section import handler_section, new_host_json, render, with_handler
 from fastworker.commands.parser import CommandParser
 from fastworker.config.app_files import function_folders, function_json_of
 from fastworker.config.config_files import ConfigFileError, JsonFile
+from fastworker.cpus import usable_cpus
 from fastworker.devhost.appsettings import read_app_settings
 from fastworker.functions.declarations import STORAGE
 from fastworker.functions.http_mode import Mode, fitting_mode
@@ -25,6 +28,7 @@ from fastworker.functions.loaded_app import LoadedApp, load_app
 from fastworker.protocol.bindings import to_json
 
 OUT_OF_DATE: Final = 1
+NOT_TUNED: Final = 2
 # For an app that has run under the official worker, or under no host at all.
 IN_AZURE: Final = (
     "app settings that it needs in Azure: FUNCTIONS_WORKER_RUNTIME=custom and "
@@ -49,6 +53,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--prune", action="store_true", help="remove function.json of functions that the app no longer has"
     )
+    parser.add_argument(
+        "--tune",
+        nargs="?",
+        type=int,
+        const=0,
+        metavar="WORKERS",
+        help="write host.json's concurrency keys for so many workers (default: the server's own)",
+    )
     parser.add_argument("--quiet", action="store_true", help="one line per written file, and nothing if there is none")
     arguments = parser.parse_args(argv)
     root = Path(arguments.dir)
@@ -58,6 +70,14 @@ def main(argv: Sequence[str]) -> int:
     app = app_target(root, host_settings, arguments.app)
     loaded = load_app(app.target, app_root=str(root), base=app.base, host_settings=host_settings, strict=True)
     changes = planned_changes(loaded, root, app.target if app.is_named else None)
+    if arguments.tune is not None:
+        server = server_settings(root, host_settings)
+        workers = arguments.tune or server.workers or usable_cpus()
+        try:
+            changes = with_tuned_host(loaded, root, changes, workers, server.concurrency or loaded.app.concurrency)
+        except ConfigFileError as error:
+            print(f"fastworker sync: {error}", file=sys.stderr)
+            return NOT_TUNED
     strays = stray_files(loaded, root)
     told = _told_of_mode(loaded, changes, root, quiet=arguments.quiet)
     pruned = strays if arguments.prune else []
@@ -131,6 +151,22 @@ def planned_changes(loaded: LoadedApp, root: Path, named: str | None = None) -> 
         if not _same_bindings(path, document["bindings"]) or not _has_members(before, members[name]):
             changes.append(Change(path, before, render(_keeping_others(before, document))))
     return changes
+
+
+def with_tuned_host(
+    loaded: LoadedApp, root: Path, changes: Sequence[Change], workers: int, concurrency: int
+) -> list[Change]:
+    """`changes`, and host.json's concurrency keys for so many workers (docs/tuning.md). Raises ConfigFileError."""
+    path = root / "host.json"
+    planned = next((change for change in changes if change.path == path), None)
+    text = before = path.read_bytes().decode("utf-8-sig") if planned is None else planned.after
+    handlers = [Handler(f.name, f.trigger.key, f.is_async) for f in loaded.functions.values()]
+    for keys, number in tuned(handlers, workers, concurrency).items():
+        text = with_number(text, keys, number)
+    if text == before:
+        return list(changes)
+    others = [change for change in changes if change is not planned]
+    return [Change(path, before if planned is None else planned.before, text), *others]
 
 
 def stray_files(loaded: LoadedApp, root: Path) -> list[Path]:

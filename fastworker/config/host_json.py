@@ -53,6 +53,10 @@ class QueueOptions(NamedTuple):
     max_polling_s: float | None = None
     encoding: Literal["base64", "none"] = "base64"
 
+    def threshold(self, cores: int) -> int:
+        """Messages in work at which no further batch is taken: half a batch for each core of the host (B-313)."""
+        return self.batch_size // 2 * cores if self.new_batch_threshold is None else self.new_batch_threshold
+
 
 class HttpOptions(NamedTuple):
     """`extensions.http`; -1 is no limit."""
@@ -60,6 +64,14 @@ class HttpOptions(NamedTuple):
     max_outstanding: int = -1
     max_concurrent: int = -1
     custom_headers: tuple[tuple[str, str], ...] = ()
+
+
+class ConcurrencyOptions(NamedTuple):
+    """What host.json itself says of how many functions run at once; None where it leaves that to the default."""
+
+    is_dynamic: bool = False
+    batch_size: int | None = None
+    service_bus_calls: int | None = None
 
 
 class HttpRoute(NamedTuple):
@@ -93,6 +105,7 @@ class HostJson:
     retry: RetryPolicy | None = None
     http: HttpOptions = field(default_factory=HttpOptions)
     queues: QueueOptions = field(default_factory=QueueOptions)
+    concurrency: ConcurrencyOptions = field(default_factory=ConcurrencyOptions)
     max_blob_tries: int = 5
     max_blobs_at_once: int | None = None
     function_filter: tuple[str, ...] | None = None
@@ -158,6 +171,7 @@ class _Reader(TypedValues):
         name, section = self._handler()
         shape, shape_key, profile = self._shape(name, section)
         timeout_s, sets_timeout = self._function_timeout()
+        queues = self._queues()
         self._others()
         self.warnings += unread_keys(self.root, KNOWN)
         prefix = self.root.at("extensions", "http", "routePrefix")
@@ -173,7 +187,8 @@ class _Reader(TypedValues):
             port=self._port(section),
             retry=self._retry(),
             http=self._http(),
-            queues=self._queues(),
+            queues=queues,
+            concurrency=self._concurrency(queues),
             max_blob_tries=self.number("extensions", "blobs", "poisonBlobThreshold", default=5, least=1),
             max_blobs_at_once=self.number("extensions", "blobs", "maxDegreeOfParallelism", default=0, least=1) or None,
             function_filter=self._filter(),
@@ -389,6 +404,14 @@ class _Reader(TypedValues):
             encoding="none" if encoding == "none" else "base64",
         )
 
+    def _concurrency(self, queues: QueueOptions) -> ConcurrencyOptions:
+        batch, calls = ("extensions", "queues", "batchSize"), ("extensions", "serviceBus", "maxConcurrentCalls")
+        return ConcurrencyOptions(
+            is_dynamic=self.flag("concurrency", "dynamicConcurrencyEnabled", default=False),
+            batch_size=queues.batch_size if self.value(*batch) else None,
+            service_bus_calls=self.number(*calls, default=0, least=1) or None,
+        )
+
     def _filter(self) -> tuple[str, ...] | None:
         node = self.root.at("functions")
         listed = self.texts(node)
@@ -404,8 +427,7 @@ class _Reader(TypedValues):
         for level in self.root.at("logging", "logLevel") or ():
             self.choice(("logging", "logLevel", level.key), LOG_LEVELS, "information")
         self.choice(("logging", "fileLoggingMode"), LOG_MODES, "debugonly")
-        for flag in ("dynamicConcurrencyEnabled", "snapshotPersistenceEnabled"):
-            self.flag("concurrency", flag, default=False)
+        self.flag("concurrency", "snapshotPersistenceEnabled", default=False)
 
 
 def _route_problem(template: str) -> str | None:

@@ -33,7 +33,5 @@ def longest_pause_s(options: QueueOptions) -> float:
 
 
 def batch_threshold(options: QueueOptions) -> int:
-    """Messages in work at which no further batch is taken: half a batch for each core (B-313)."""
-    if options.new_batch_threshold is not None:
-        return options.new_batch_threshold
-    return options.batch_size // 2 * (os.cpu_count() or 1)
+    """Messages in work at which no further batch is taken, on this machine."""
+    return options.threshold(os.cpu_count() or 1)

@@ -4,10 +4,9 @@ Each worker counts what it holds in a word of its own on the board; http1.py ask
 Rule: no lock and no message. A sum that is a moment old lets through one read (1 MiB) a worker more, and no more.
 """
 
-import os
 from pathlib import Path
 
-from fastworker.cpus import memory_limits
+from fastworker.cpus import memory_bytes
 from fastworker.ipc.board import Seat
 
 # The rest is for the app itself, and for what a body is decoded into.
@@ -29,5 +28,4 @@ class Buffered:
 
 def default_limit(cgroup_root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc/self/cgroup")) -> int:
     """A quarter of the memory that the cgroup allows, or of the machine's where that is less."""
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([machine, *memory_limits(cgroup_root, proc)]) // SHARE
+    return memory_bytes(cgroup_root, proc) // SHARE
