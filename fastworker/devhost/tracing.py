@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fastworker.devhost.console import Console
-from fastworker.settings import traces_wanted
 
 SERVICE: Final = "fastworker dev"
 # Of what was written and nobody has taken yet.
@@ -66,6 +65,8 @@ NO_TRACES: Final = HostTraces()
 
 def traces_of(settings: Mapping[str, str], console: Console) -> HostTraces:
     """As the app's settings say, which are the host's as well as the handler's."""
+    from fastworker.settings import traces_wanted  # noqa: PLC0415 - the handler's own; nothing else here knows it
+
     if traces_wanted(settings) is None:
         return NO_TRACES
     try:
