@@ -29,9 +29,27 @@ if TYPE_CHECKING:
     from fastworker.devhost.app import RunningApp
     from fastworker.devhost.front import Front
 
-FUNCTION: Final = re.compile(r"/admin/functions/([^/]+)(/status|/keys|/state)?", re.IGNORECASE)
+FUNCTION: Final = re.compile(r"/admin/functions/([^/]+)(/status|/keys)?", re.IGNORECASE)
 NOT_CACHED: Final = (("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache"))
 # Not the host's: runs a function and tells what became of it.
+BUNDLE: Final = "/admin/host/extensionbundle/"
+NO_BUNDLE: Final = (
+    "Templates not found within the extension bundle or extension bundle is not configured for the function app."
+)
+# Paths for which the host asks for a key; any other below /admin/ is 404 without one, too (D-801 to D-837).
+KNOWN: Final = frozenset(
+    {
+        "/admin/functions",
+        "/admin/instance/info",
+        *(
+            f"/admin/host/{name}"
+            for name in (
+                *("config", "drain/status", "keys", "resume", "status", "synctriggers"),
+                *("systemkeys", "systemkeys/_master"),
+            )
+        ),
+    }
+)
 WEBHOOKS: Final = "/runtime/webhooks/"
 INVOKE: Final = "/runtime/webhooks/fastworker/invoke/"
 
@@ -74,8 +92,7 @@ async def admin(front: "Front", request: Request) -> Response:
 
 def _is_known(lower: str) -> bool:
     """Whether the host asks for a key at this path."""
-    whole = ("/admin/functions", "/admin/instance/info")
-    return lower in whole or lower.startswith((INVOKE, "/admin/host/")) or bool(FUNCTION.fullmatch(lower))
+    return lower in KNOWN or lower.startswith((INVOKE, BUNDLE)) or bool(FUNCTION.fullmatch(lower))
 
 
 async def _of_the_host(front: "Front", app: "RunningApp", request: Request, path: str) -> Response:
@@ -92,6 +109,8 @@ async def _of_the_host(front: "Front", app: "RunningApp", request: Request, path
         if lower == "/admin/host/synctriggers":
             return json_response({"status": "Invalid environment for SyncTriggers operation."}, status=500)
         return json_response({"state": "Running"}) if lower == "/admin/host/resume" else Response(404)
+    if lower.startswith(BUNDLE):
+        return Response(404, text=NO_BUNDLE)
     if lower == "/admin/host/config":
         return Response(200, text=json.dumps(host_config(app), indent=2), content_type="text/plain; charset=utf-8")
     if lower == "/admin/host/keys":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastworker.config.app_files import function_document_of
 from fastworker.config.config_files import ConfigFileError
 from fastworker.devhost import HOST_VERSION
+from fastworker.devhost.blob_trigger import AT_ONCE
 from fastworker.devhost.functions import Function
 from fastworker.devhost.hostjson import batch_threshold
 
@@ -49,18 +50,37 @@ def host_config(app: "RunningApp") -> dict[str, Any]:
                 "maxOutstandingRequests": host.http.max_outstanding,
                 "routePrefix": host.route_prefix,
             },
-            "blobs": {"poisonBlobThreshold": host.max_blob_tries},
+            "blobs": {
+                "maxDegreeOfParallelism": host.max_blobs_at_once or AT_ONCE,
+                "poisonBlobThreshold": host.max_blob_tries,
+            },
             "queues": {
                 "batchSize": queues.batch_size,
                 "newBatchThreshold": batch_threshold(queues),
+                "maxPollingInterval": _span(60.0 if queues.max_polling_s is None else queues.max_polling_s),
                 "maxDequeueCount": queues.max_dequeue_count,
+                "visibilityTimeout": _span(queues.visibility_timeout_s),
                 "messageEncoding": "None" if queues.encoding == "none" else "Base64",
             },
-        }
+        },
+        # What nobody can change here.
+        "concurrency": {
+            "dynamicConcurrencyEnabled": False,
+            "maximumFunctionConcurrency": 500,
+            "cpuThreshold": 0.8,
+            "snapshotPersistenceEnabled": True,
+        },
     }
     if host.http.custom_headers:
         found["extensions"]["http"]["customHeaders"] = dict(host.http.custom_headers)
     return found
+
+
+def _span(seconds: float) -> str:
+    """A short time span as .NET writes it."""
+    whole = int(seconds)
+    fraction = f".{round((seconds - whole) * 10**7):07d}" if seconds != whole else ""
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{fraction}"
 
 
 def function_description(app: "RunningApp", function: Function, base: str) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class Front:
             return Response(404)
         if (app.settings.get("AzureWebJobsDisableHomepage") or "").lower() == "true":
             return Response(204)
-        return Response(text=HOME_PAGE, content_type="text/html; charset=utf-8")
+        return Response(text=HOME_PAGE, content_type="text/html")
 
     async def _run(
         self,

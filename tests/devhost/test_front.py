@@ -221,8 +221,21 @@ def test_each_key_opens_what_it_is_good_for(tmp_path: Path) -> None:
                 assert host.call("GET", f"/api/r/{level}?code={key}").status == status, (level, name)
                 assert host.call("GET", f"/api/r/{level}", x_functions_key=key).status == status, (level, name)
         assert host.call("GET", f"/api/r/function?code={keys.master}", x_functions_key="wrong").status == 401
-        for path, status in (("/admin/nope", 404), ("/admin/warmup", 200)):
-            assert host.call("GET", path).status == status
+        for path, without_key, with_key in (  # D-801 to D-837
+            ("/admin/nope", 404, 404),
+            ("/admin/warmup", 200, 200),
+            ("/admin/host/ping", 200, 200),
+            ("/admin/host/status", 401, 200),
+            ("/admin/host/config", 401, 200),
+            ("/admin/host/scale/status", 404, 404),
+            ("/admin/host/extensionBundle/v1/templates", 401, 404),
+            ("/admin/functions", 401, 200),
+            ("/admin/functions/func", 401, 200),
+            ("/admin/functions/func/status", 401, 200),
+            ("/admin/functions/func/state", 404, 404),
+        ):
+            assert host.call("GET", path).status == without_key, path
+            assert host.call("GET", path, x_functions_key=keys.master).status == with_key, path
         for key, known, unknown in (  # G-44, G-56 to G-58, G-63
             ("", 401, 401),
             ("wrong", 401, 401),
@@ -248,6 +261,9 @@ def test_admin_endpoints_describe_host_and_functions(tmp_path: Path) -> None:
         assert json.loads(host.call("GET", "/admin/functions/f/status").body) == {}
         status = json.loads(host.call("GET", "/admin/host/status").body)
         assert (status["state"], status["version"]) == ("Running", "4.1037.0.0")
+        config = json.loads(host.call("GET", "/admin/host/config").body)  # D-810
+        assert list(config) == ["extensions", "concurrency"]
+        assert config["extensions"]["queues"]["visibilityTimeout"] == "00:00:00"
 
 
 def test_event_grid_webhook_delivers_events(tmp_path: Path) -> None:
