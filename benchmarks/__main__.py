@@ -47,6 +47,7 @@ ORDER: Final = (
     "uploads",
     "threads",
     "adapters",
+    "scale",
 )
 FULL_ROUNDS: Final = 3
 AGAINST_ROUNDS: Final = 5

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
 
 from benchmarks.functions.work import burn
 
@@ -123,7 +124,7 @@ def order() -> Call:
         outputs = answer.get("Outputs") or {}
         if not _is_http(outputs.get("res"), "Order complete"):
             return "Outputs.res is not 200 'Order complete'"
-        return None if _is_text(outputs.get("message"), text) else "Outputs.message is not the order"
+        return None if is_text(outputs.get("message"), text) else "Outputs.message is not the order"
 
     return Call("order", "order", envelope, problem)
 
@@ -158,6 +159,22 @@ def plain(name: str, function: str, request: Plain, text: str) -> Call:
 def job(function: str, number: int, problem: Callable[[Any], str | None] = lambda answer: None) -> Call:
     """An invocation of a function with a manual trigger `job`. Without `problem`, status and bytes alone are judged."""
     return Call(function, function, _envelope(function, {"job": str(number)}), problem)
+
+
+def http(function: str, query: dict[str, str], text: str) -> Call:
+    """An http invocation with a query, rightly answered with 200 and `text` by its http output, whatever its name."""
+
+    def problem(answer: Answer) -> str | None:
+        found = [*(answer.get("Outputs") or {}).values(), answer.get("ReturnValue")]
+        return None if any(_is_http(one, text) for one in found) else f"no output is 200 {text!r}"
+
+    return Call(function, function, _http_envelope(function, "", query), problem)
+
+
+def message(function: str, name: str, value: str, problem: Callable[[Any], str | None]) -> Call:
+    """An invocation by a queue message; `value` is what the envelope has for it."""
+    metadata = {"DequeueCount": "1", "Id": '"00000000-0000-4000-8000-000000000002"', "PopReceipt": '"AgAAAAMAAAAAAAAA"'}
+    return Call(function, function, _envelope(function, {name: value}, metadata), problem)
 
 
 def fault(function: str) -> Call:
@@ -197,7 +214,7 @@ def _is_http(value: Any, body: str) -> bool:
     return str(members.get("statuscode", 200)) == "200" and str(members.get("body")) == body
 
 
-def _is_text(value: Any, text: str) -> bool:
+def is_text(value: Any, text: str) -> bool:
     """Whether the host would write that text to a queue, re-indented or not."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -208,21 +225,21 @@ def _is_text(value: Any, text: str) -> bool:
     return bool(value == json.loads(text))
 
 
-def _http_envelope(function: str, body: str) -> bytes:
+def _http_envelope(function: str, body: str, query: dict[str, str] | None = None) -> bytes:
     """An anonymous POST as the host describes it (protocol 2.4)."""
     length = str(len(body.encode()))
     headers = {"Accept": "*/*", "Host": "localhost:7071", "User-Agent": "curl/8.5.0", "Content-Type": "text/plain"}
     headers["Content-Length"] = length
     request = {
-        "Url": f"http://localhost:7071/api/{function}",
+        "Url": f"http://localhost:7071/api/{function}" + (f"?{urlencode(query)}" if query else ""),
         "Method": "POST",
-        "Query": {},
+        "Query": query or {},
         "Headers": {name: [value] for name, value in headers.items()},
         "Params": {},
         "Identities": [],
         "Body": body,
     }
-    return _envelope(function, {"req": request}, {"Query": {}, "Headers": headers})
+    return _envelope(function, {"req": request}, {"Query": query or {}, "Headers": headers})
 
 
 def _envelope(function: str, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> bytes:

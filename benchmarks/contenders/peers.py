@@ -22,16 +22,25 @@ def _app_folder(launch: Launch, app: str) -> str:
     return str(own.parent if own.exists() else APPS)
 
 
-def _uvicorn(app: str) -> Callable[[Launch], list[str]]:
+GUNICORN_UVICORN: Final = ("--worker-class", "uvicorn_worker.UvicornWorker")
+GUNICORN_THREADS: Final = ("--worker-class", "gthread", "--threads", FLASK_THREADS)
+
+
+def uvicorn(app: str, interface: str = "asgi3") -> Callable[[Launch], list[str]]:
+    """`app`:app in its folder, or in the scenario's own."""
+
     def command(launch: Launch) -> list[str]:
         fast = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
         served = ["--app-dir", _app_folder(launch, app), "--port", str(launch.port), "--workers", str(launch.processes)]
-        return python("-m", "uvicorn", f"{app}:app", *served, *fast, "--timeout-keep-alive", KEEP_ALIVE_S)
+        kept = ["--interface", interface, "--timeout-keep-alive", KEEP_ALIVE_S]
+        return python("-m", "uvicorn", f"{app}:app", *served, *fast, *kept)
 
     return command
 
 
-def _gunicorn(app: str, *worker: str) -> Callable[[Launch], list[str]]:
+def gunicorn(app: str, *worker: str) -> Callable[[Launch], list[str]]:
+    """The same, with options that choose the kind of worker."""
+
     def command(launch: Launch) -> list[str]:
         bound = ["--bind", f"127.0.0.1:{launch.port}", "--workers", str(launch.processes), "--keep-alive", KEEP_ALIVE_S]
         options = ["--chdir", _app_folder(launch, app), "--log-level", "warning"]
@@ -40,18 +49,23 @@ def _gunicorn(app: str, *worker: str) -> Callable[[Launch], list[str]]:
     return command
 
 
-def _granian(launch: Launch) -> list[str]:
-    served = ["--port", str(launch.port), "--workers", str(launch.processes)]
-    fast = ["--interface", "asgi", "--http", "1", "--loop", "uvloop", "--no-ws", "--log-level", "warning"]
-    return python("-m", "granian", "raw_asgi:app", *served, *fast, "--working-dir", _app_folder(launch, "raw_asgi"))
+def granian(app: str, interface: str) -> Callable[[Launch], list[str]]:
+    """The same."""
+
+    def command(launch: Launch) -> list[str]:
+        served = ["--port", str(launch.port), "--workers", str(launch.processes), "--respawn-failed-workers"]
+        fast = ["--interface", interface, "--http", "1", "--loop", "uvloop", "--no-ws", "--log-level", "warning"]
+        return python("-m", "granian", f"{app}:app", *served, *fast, "--working-dir", _app_folder(launch, app))
+
+    return command
 
 
-def _without(*modules: str) -> Callable[[], str | None]:
+def missing(*modules: str) -> Callable[[], str | None]:
     """Tells which of `modules` are not installed."""
 
     def absent() -> str | None:
-        missing = [module for module in modules if importlib.util.find_spec(module) is None]
-        return f"{', '.join(missing)} not installed (pip install 'fastworker-functions[bench]')" if missing else None
+        absent_ = [module for module in modules if importlib.util.find_spec(module) is None]
+        return f"{', '.join(absent_)} not installed (pip install 'fastworker-functions[bench]')" if absent_ else None
 
     return absent
 
@@ -63,34 +77,34 @@ UVICORN: Final = f"uvloop, httptools, keep-alive {KEEP_ALIVE_S} s (its default i
 CONTENDERS: Final = [
     Contender(
         "uvicorn",
-        _uvicorn("raw_asgi"),
-        _without("uvicorn", "uvloop", "httptools", "orjson"),
+        uvicorn("raw_asgi"),
+        missing("uvicorn", "uvloop", "httptools", "orjson"),
         conditions=f"a bare ASGI app with orjson, which computes on its loop; {UVICORN}",
         functions=BARE,
     ),
     Contender(
         "uvicorn+fastapi",
-        _uvicorn("with_fastapi"),
-        _without("uvicorn", "uvloop", "httptools", "fastapi"),
+        uvicorn("with_fastapi"),
+        missing("uvicorn", "uvloop", "httptools", "fastapi"),
         conditions=f"pydantic models; what computes is a plain def, and so runs in its threads; {UVICORN}",
     ),
     Contender(
         "gunicorn+uvicorn",
-        _gunicorn("raw_asgi", "--worker-class", "uvicorn_worker.UvicornWorker"),
-        _without("gunicorn", "uvicorn_worker", "uvloop", "httptools", "orjson"),
+        gunicorn("raw_asgi", *GUNICORN_UVICORN),
+        missing("gunicorn", "uvicorn_worker", "uvloop", "httptools", "orjson"),
         conditions=f"the bare ASGI app of the uvicorn contender; {UVICORN}",
         functions=BARE,
     ),
     Contender(
         "gunicorn+flask",
-        _gunicorn("with_flask", "--worker-class", "gthread", "--threads", FLASK_THREADS),
-        _without("gunicorn", "flask", "orjson"),
+        gunicorn("with_flask", *GUNICORN_THREADS),
+        missing("gunicorn", "flask", "orjson"),
         conditions=f"gthread workers with {FLASK_THREADS} threads each (sync workers keep no connection alive); orjson",
     ),
     Contender(
         "granian",
-        _granian,
-        _without("granian", "uvloop", "orjson"),
+        granian("raw_asgi", "asgi"),
+        missing("granian", "uvloop", "orjson"),
         conditions="the bare ASGI app of the uvicorn contender; uvloop, its own HTTP in Rust, which hands "
         "the app each chunk of a body by itself, of which the host sends one per KiB",
         functions=BARE,

@@ -109,6 +109,20 @@ CATALOGUE: Final = {
         ("per_second", "p50_ms", "p99_ms"),
         more_is_better=True,
     ),
+    "adapters": Entry(
+        "The same app on its usual server and here",
+        "Functions of 10 ms. Requests per second in a closed loop; p99 in an open loop at 80 % of what the CPUs can "
+        "compute; innocents lost per 1,000 crashes of a worker; proportional set size of all processes after the load.",
+        ("per_second", "p50_ms", "p99_ms", "lost_per_1000", "memory_mb"),
+        more_is_better=True,
+    ),
+    "scale": Entry(
+        "A day from 1 to 10,000 requests a second under published scaling rules (simulated)",
+        "Service times and the start of the app are this server's, measured; one CPU and one worker an instance. Late: "
+        "answered after more than a second. Hours over needed: instance hours over those of instances that never idle. "
+        "Platform s: what the platform takes before anything starts, an assumption.",
+        ("p50_ms", "p99_ms", "late_percent", "instance_hours", "hours_over_needed", "most_instances", "cold_start_ms"),
+    ),
 }
 
 

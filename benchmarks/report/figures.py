@@ -80,6 +80,24 @@ def _faults(results: Results) -> Plots:
     )  # fmt: skip
 
 
+def _adapters(results: Results) -> Plots:
+    mine = results.of("adapters")
+    sets = []
+    for metric, title in (("per_second", "Requests per second"), ("p99_ms", "p99 at 80 % load")):
+        for name, group in _groups(mine):
+            ordered = bars.ordered(group, lambda one, m=metric: one.median(m), more_is_better=metric == "per_second")  # type: ignore[misc]
+            sets.append((f"{title}: {name}", formats.unit_of(metric), bars.bars_of(ordered, metric, _contender)))
+    yield bars.panels("adapters", "adapters", "The same app on its usual server and here", "Functions of 10 ms.", sets)
+
+
+def _scale(results: Results) -> Plots:
+    yield lines.over_a_day(
+        results, "scale", "A day from 1 to 10,000 requests a second",
+        "Simulated with this server's measured times; one CPU and one worker an instance. The dotted line: as many as "
+        "compute all the time. Two steps of five minutes double the load.",
+    )  # fmt: skip
+
+
 PLOTS: dict[str, Callable[[Results], Plots]] = {
     "hop": _hop,
     "capacity": _capacity,
@@ -87,6 +105,8 @@ PLOTS: dict[str, Callable[[Results], Plots]] = {
     "mix": _mix,
     "workers": _workers,
     "faults": _faults,
+    "adapters": _adapters,
+    "scale": _scale,
 }
 
 

@@ -11,7 +11,7 @@ UNITS = {"us": "us", "ms": "ms", "s": "s", "mb": "MB", "bytes": "bytes", "percen
 SINGULAR = {"workers": "worker", "processes": "process", "items": "item"}
 PER_SECOND = "per_second"
 # Members of a variant whose value tells nothing without their name, though it is no number.
-PREFIXED = frozenset({"spin", "threads"})
+PREFIXED = frozenset({"spin", "threads", "trigger", "app"})
 
 
 def unit_of(metric: str) -> str:

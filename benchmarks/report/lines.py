@@ -76,6 +76,31 @@ def over_knob(
     )
 
 
+def over_a_day(results: Results, scenario: str, title: str, detail: str) -> style.Plot | None:
+    """Instances and p99 of each controller over the hours of a simulated day, of the first start of the platform."""
+    mine = [result for result in results.of(scenario) if result.right and "platform_s" in result.variant]
+    mine = [result for result in mine if result.variant["platform_s"] == mine[0].variant["platform_s"]]
+    if not mine:
+        return None
+    figure, axes = style.new(6.4, rows=2)
+    for one, (label, column) in zip(axes, (("instances", 2), ("p99, ms", 3)), strict=True):
+        for result, look in zip(mine, style.SPARE, strict=False):
+            slots = result.right[0].settings["slots"]
+            name = f"{result.variant['controller']}, {result.variant['trigger']}"
+            hours, values = [slot[0] for slot in slots], [max(slot[column], 0.5) for slot in slots]
+            one.plot(hours, values, color=look.colour, linestyle=look.dash, linewidth=1.6, label=name)
+        if column == 2:
+            busy = mine[0].right[0].metrics["service_ms"] / 1000
+            needed = [(slot[0], max(slot[1] * busy, 0.5)) for slot in mine[0].right[0].settings["slots"]]
+            one.plot(*zip(*needed, strict=True), color=style.BLACK, linestyle=(0, (1, 1.5)), label="needed")
+        one.set_yscale("log")
+        one.set_ylabel(label)
+    axes[-1].set_xlabel("hour of the day")
+    style.legend(figure, axes[0])
+    style.heading(figure, title, detail)
+    return style.Plot(scenario, scenario, f"{title}: instances and p99 over the hours", figure)
+
+
 def _facets(results: Iterable[Result], knob: str) -> dict[str, list[Result]]:
     """The results by everything in their variant but the knob."""
     facets: dict[str, list[Result]] = {}
