@@ -52,7 +52,7 @@ class Functions:
 
     Published: at most one instance per second for http, per 30 seconds for others, of which target-based scaling
     starts up to four at once; a maximum by plan. Assumed, for nothing is published: it ends instances that were not
-    needed for `idle_s` seconds, all of them at last.
+    needed for `idle_s` seconds, all of them at last, no faster than it starts them.
     """
 
     target: float
@@ -65,9 +65,11 @@ class Functions:
     def wanted(self, second: int, demand: float, current: int) -> int:
         desired = min(self.most, math.ceil(demand / self.target))
         highest = _highest(self._seen, second, desired, self.idle_s)
+        if second % self.period_s:
+            return current
         if desired > current:
-            return min(desired, current + self.step) if second % self.period_s == 0 else current
-        return min(current, highest)
+            return min(desired, current + self.step)
+        return max(min(current, highest), current - self.step)
 
 
 @dataclass

@@ -5,7 +5,7 @@
  * nothing is handed over. /work computes as many rounds of SHA-256 as Python would and answers with the same digest; then
  * it goes on for as long as Python takes for these rounds, which is longer: the service time is Python's, without the
  * interpreter. No board, no deadlines, no logs.
- * usage: pool PORT PROCESSES ROUNDS_PER_MS
+ * usage: pool PORT PROCESSES ROUNDS_PER_MS PYTHONS_RATE: the rounds of a job's millisecond, and those that Python makes in one now
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,11 +27,11 @@ enum { DIGEST = 32, BLOCK = 1024, STACK = 1 << 20 };
 
 static unsigned char *(*sha256)(const unsigned char *, size_t, unsigned char *);
 static int epoll;
-static double rounds_per_ms, own_rounds_per_ms;
+static double rounds_per_ms, pythons_rate, own_rate;
 
-static double now_ms(void) {
+static double cpu_ms(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
@@ -49,10 +49,10 @@ static void burn(long rounds, unsigned char *digest) {
 static void calibrate(void) {
     unsigned char digest[DIGEST];
     for (int i = 0; i < 40; i++) {
-        double began = now_ms();
+        double began = cpu_ms();
         burn(2000, digest);
-        double rate = 2000 / (now_ms() - began);
-        if (rate > own_rounds_per_ms) own_rounds_per_ms = rate;
+        double rate = 2000 / (cpu_ms() - began);
+        if (rate > own_rate) own_rate = rate;
     }
 }
 
@@ -64,7 +64,7 @@ static int answer(int connection, const struct stream *s, size_t body) {
         return write(connection, none, sizeof none - 1) == sizeof none - 1;
     }
     double ms = atof(job + 7);
-    long rounds = (long)(ms * rounds_per_ms + 0.5), rest = (long)(ms * own_rounds_per_ms) - rounds;
+    long rounds = (long)(ms * rounds_per_ms + 0.5), rest = (long)((double)rounds * (own_rate / pythons_rate - 1));
     unsigned char digest[DIGEST + 1] = {0}, ignored[DIGEST];
     burn(rounds > 0 ? rounds : 1, digest);
     if (rest > 0) burn(rest, ignored);
@@ -111,7 +111,7 @@ static int work(void *unused) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) return 2;
+    if (argc != 5) return 2;
     void *library = dlopen("libcrypto.so.3", RTLD_NOW);
     if (library == NULL) library = dlopen("libcrypto.so.1.1", RTLD_NOW);
     if (library == NULL || (*(void **)&sha256 = dlsym(library, "SHA256")) == NULL) {
@@ -119,6 +119,7 @@ int main(int argc, char **argv) {
         return 4;
     }
     rounds_per_ms = atof(argv[3]);
+    pythons_rate = atof(argv[4]);
     calibrate();
     int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);

@@ -3,6 +3,7 @@
 Rule: shows what Results says and computes nothing of its own.
 """
 
+import statistics
 from collections.abc import Iterator
 
 from rich.box import SIMPLE_HEAD
@@ -13,7 +14,11 @@ from rich.table import Table
 from benchmarks.report import formats
 from benchmarks.report.catalogue import Entry, entry
 from benchmarks.report.results import Result, Results, Spread, common_members
-from benchmarks.rows import OURS
+from benchmarks.rows import FLOOR, OURS
+
+# The floor with one in flight takes 16 us where both ends share a CPU, and 50 or more where they do not.
+ONE_CPU_US = 35
+SMALLEST = 1024
 
 
 def show(results: Results, console: Console) -> None:
@@ -34,8 +39,31 @@ def notes(results: Results, scenario: str) -> list[str]:
         if result.trouble:
             where = f" ({formats.variant(result.variant)})" if result.variant else ""
             told.append(f"failed {result.contender}{where}: {result.trouble}")
+    if scenario == "hop":
+        told += floor_modes(results)
     absent = results.absent(scenario).items()
     return told + [f"absent {contender}: {reason}" for contender, reason in absent]
+
+
+def floor_modes(results: Results) -> list[str]:
+    """In which of its two modes the floor was in each round: with one in flight, the kernel at times puts both ends on
+    one CPU, which saves the wake-up of another; and our ratio to it in either mode."""
+    told = []
+    for floor in results.of("hop", FLOOR):
+        if floor.variant.get("in_flight") != 1 or floor.variant.get("payload") != SMALLEST:
+            continue
+        rounds = floor.values("p50_us")
+        together = {number for number, p50 in rounds.items() if p50 < ONE_CPU_US}
+        times = ", ".join(f"{p50:.0f}" for p50 in rounds.values())
+        line = f"floor ({formats.variant(floor.variant)}): p50 of the rounds {times} us; "
+        line += f"both ends on one CPU (below {ONE_CPU_US} us) in {len(together)} of {len(rounds)}"
+        ours = results.find("hop", OURS, floor.variant)
+        ratios = results.ratios(ours, "p50_us", FLOOR) if ours else {}
+        for mode, inside in (("there", True), ("elsewhere", False)):
+            known = [ratio for number, ratio in ratios.items() if (number in together) == inside]
+            line += f"; {OURS} {mode} {statistics.median(known):.2f} x" if known else ""
+        told.append(line)
+    return told
 
 
 def cell(metric: str, figure: Spread | None) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.report import formats
 from benchmarks.report.results import Results, common_members
+from benchmarks.report.table import floor_modes
 from benchmarks.rows import absent, failed
 from tests.unit.bench_rows import row, whole_run
 
@@ -101,3 +102,11 @@ def test_the_page_has_every_scenario_and_its_plots(tmp_path: Path):
     assert set(re.findall(r"\]\(([a-z]+\.png)\)", page)) == {path.name for path in written[1:]}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[1:])
     assert set(re.findall(r"^## (.+)$", page, re.MULTILINE)) >= {"Streaming: the first byte, and each item"}
+
+
+def test_the_floors_two_modes_are_told_apart():
+    """A floor of 16 us and one of 57 us are not the same baseline."""
+    rows = [hop("floor", 0, 16), hop("fastworker", 0, 40), hop("floor", 1, 57), hop("fastworker", 1, 57)]
+    (line,) = floor_modes(Results(rows))
+    assert "16, 57 us" in line and "in 1 of 2" in line
+    assert "fastworker there 2.50 x; fastworker elsewhere 1.00 x" in line
