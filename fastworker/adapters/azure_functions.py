@@ -34,6 +34,11 @@ from fastworker.protocol.bindings import Binding
 
 DEFAULT_SCRIPTS: Final = ("__init__.py", "main.py")
 DEFAULT_ENTRY: Final = "main"
+# Settings of the official worker that mean nothing here, and why.
+NOT_NEEDED: Final = {
+    "PYTHON_ISOLATE_WORKER_DEPENDENCIES": "there is no worker whose libraries could clash with the app's",
+    "PYTHON_THREADPOOL_THREAD_COUNT": "def functions run in processes; FASTWORKER_WORKERS says how many",
+}
 # The package in which v1 functions live, so that `from . import x` and `from __app__ import x` work as in Azure.
 NAMESPACE: Final = "__app__"
 
@@ -136,6 +141,9 @@ def _set_up_logging(root: Path) -> None:
     Its own loggers and the library's are no business of the app. DEBUG comes by its own switch only, and if host.json
     lets it pass: the host cannot tell our lines' levels, and so cannot leave them out by itself.
     """
+    for name, why in NOT_NEEDED.items():
+        if name in os.environ:
+            logs.log.info("azure.setting", name=name, detail=f"it is not needed here: {why}")
     for name in ("azure_functions_worker", "azure.functions"):
         logger = logging.getLogger(name)
         logger.addHandler(logging.NullHandler())

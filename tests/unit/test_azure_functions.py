@@ -225,6 +225,20 @@ def write_v1(root: Path, name: str, script: str, **members: Any) -> None:
     (path / str(members.get("scriptFile", "__init__.py"))).write_text(script)
 
 
+def test_settings_of_the_official_worker_without_a_meaning_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With what to set in their place, if there is anything."""
+    monkeypatch.setenv("PYTHON_ISOLATE_WORKER_DEPENDENCIES", "1")
+    monkeypatch.setenv("PYTHON_THREADPOOL_THREAD_COUNT", "8")
+    code = "import azure.functions as func\napp = func.FunctionApp()\n@app.warm_up_trigger('w')\ndef warm(w): ...\n"
+    (folder / "function_app.py").write_text(code)
+    load_app(str(folder), app_root=str(folder))
+    said = capfd.readouterr().out
+    assert "PYTHON_ISOLATE_WORKER_DEPENDENCIES" in said and "no worker whose libraries could clash" in said
+    assert "PYTHON_THREADPOOL_THREAD_COUNT" in said and "FASTWORKER_WORKERS" in said
+
+
 def test_a_folder_of_v1_functions_is_an_app(folder: Path) -> None:
     """With relative imports, imports from __app__, another script and another entry point."""
     (folder / "shared.py").write_text("WORD = 'shared'\n")
