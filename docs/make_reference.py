@@ -110,7 +110,7 @@ def _class(name: str, cls: type, members: list[str] | None) -> str:
 def _member(title: str, member: Any, level: int = 3, common: Mapping[str, str] | None = None) -> str:
     plain = member.__func__ if isinstance(member, staticmethod) else member
     doc = inspect.getdoc(plain.fget if isinstance(plain, property) else plain) or ""
-    text = _text(doc if common is None else _with_common(doc, plain, common))
+    text = _text(_with_common(doc, plain, common or {}) if "Args:" in doc else doc)
     shown = "" if isinstance(plain, property) else _signature(title, plain)
     return "\n\n".join(part for part in (f"{'#' * level} {title}", shown, text) if part)
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from fastworker.functions.declarations import DataType, Declarations, Decorator, H
-from fastworker.functions.mcp_tools import as_tool, tool_properties
+from fastworker.functions.mcp_tools import TOOL
 
 
 class AiDecorators(Declarations):
@@ -45,10 +45,9 @@ class AiDecorators(Declarations):
                 "arg_name": "context",
                 "tool_name": name or handler.__name__,
                 "description": told,
-                "tool_properties": tool_properties(handler),
                 "metadata": metadata,
             }
-            self.declare(handler).adapt = as_tool
+            self.declare(handler).adaptation = TOOL
             return self.bind("mcpToolTrigger", "in", given)(handler)
 
         return decorate

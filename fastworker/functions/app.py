@@ -174,7 +174,7 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators, DatabaseDecorato
         """
         members = {
             "strategy": camel_case(plain_text(strategy)),
-            "maxRetryCount": int(max_retry_count),
+            "maxRetryCount": int(count) if (count := str(max_retry_count)).removeprefix("-").isdigit() else count,
             "delayInterval": delay_interval,
             "minimumInterval": minimum_interval,
             "maximumInterval": maximum_interval,

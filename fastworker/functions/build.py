@@ -126,7 +126,9 @@ def make_function(
             f"{where}: function {name!r} has no trigger: add a trigger decorator such as @app.route(...) or "
             f"@app.queue_trigger(...)"
         )
-    handler = declaration.handler if declaration.adapt is None else declaration.adapt(declaration.handler)
+    handler = declaration.handler
+    if declaration.adaptation is not None:
+        handler = declaration.adaptation.handler(handler)
     signature = read_signature(handler, name)
     problems += signature.problems
     if signature.parameters is None or not triggers:

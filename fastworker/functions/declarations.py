@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from fastworker.frames import is_ours
 from fastworker.protocol.bindings import Binding, Direction
@@ -75,6 +75,16 @@ COMMON_ARGUMENTS: Final = {
 }
 
 
+class Adaptation(NamedTuple):
+    """What stands between bindings and handler: `handler` wraps it, `binding` completes a binding by it.
+
+    Both are called when the app is loaded, for only then can annotations be evaluated. `binding` raises TypeError.
+    """
+
+    handler: Callable[[Handler], Handler]
+    binding: Callable[[Binding, Handler], Binding]
+
+
 @dataclass(slots=True)
 class Declaration:
     """A handler with what decorators said about it, before anything is checked."""
@@ -87,8 +97,8 @@ class Declaration:
     problems: list[str] = field(default_factory=list)
     # Members of function.json beside the bindings, such as `retry`.
     members: dict[str, Any] = field(default_factory=dict)
-    # What stands between the bindings and the handler where its arguments are none of theirs, as those of MCP tools.
-    adapt: Callable[[Handler], Handler] | None = None
+    # Where the handler's arguments are none of the bindings', as those of MCP tools.
+    adaptation: "Adaptation | None" = None
     # An adapter's way from the bindings to the Function, in place of build.py's; it also gives what is wrong.
     build: "Callable[[Sequence[Binding]], tuple[Any, list[str]]] | None" = None
 

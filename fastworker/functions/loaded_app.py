@@ -157,6 +157,11 @@ def _complete(declaration: Declaration, app: App, root: Path, warnings: list[str
     bindings = declaration.bindings
     if declaration.build is None:
         bindings = [as_annotated(b, declaration.handler) for b in bindings]
+    if declaration.adaptation is not None:
+        try:
+            bindings = [declaration.adaptation.binding(b, declaration.handler) for b in bindings]
+        except TypeError as exc:
+            return None, [f"{declaration.where}: function {declaration.function_name!r}: {exc}"]
     bindings = without_leading_slash(bindings, warnings.append)
     if not bindings:
         path = root / declaration.function_name / "function.json"

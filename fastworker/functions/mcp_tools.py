@@ -1,9 +1,10 @@
 """A plain function as a tool of the host's MCP server: its arguments told to the host, and taken from a call.
 
-Used by ai_decorators.py (`mcp_tool`) and build.py, which puts `as_tool` around the handler.
+Used by ai_decorators.py (`mcp_tool`); loaded_app.py completes the trigger, build.py puts `as_tool` around the handler.
 Rule: the description of the arguments and their decoding come from one reading of the signature.
 """
 
+import dataclasses
 import functools
 import inspect
 from typing import Any, Final
@@ -11,17 +12,24 @@ from typing import Any, Final
 import msgspec
 
 from fastworker.errors import RequestError
-from fastworker.functions.declarations import Handler, unwrapped
+from fastworker.functions.declarations import Adaptation, Handler, unwrapped
 from fastworker.functions.signature import read_signature
+from fastworker.protocol.bindings import Binding
 from fastworker.protocol.envelope import wrong
 
 # Property types of the host's MCP extension by those of JSON schema.
 TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object"})
 
 
-def tool_properties(handler: Handler) -> str:
-    """The arguments of a tool as the host wants them: JSON text in the binding's `toolProperties`."""
-    return msgspec.json.encode([_property(p) for p in _parameters(handler)]).decode()
+def with_properties(binding: Binding, handler: Handler) -> Binding:
+    """A tool's trigger with its arguments as the host wants them: JSON text in `toolProperties`.
+
+    Raises TypeError for an argument whose type JSON cannot hold.
+    """
+    if binding.key != "mcptooltrigger":
+        return binding
+    told = msgspec.json.encode([_property(p) for p in _parameters(handler)]).decode()
+    return dataclasses.replace(binding, properties={**binding.properties, "toolProperties": told})
 
 
 def as_tool(handler: Handler) -> Handler:
@@ -77,3 +85,6 @@ def _arguments(context: Any, parameters: list[inspect.Parameter]) -> dict[str, A
             else:
                 raise RequestError(400, f"the call of the tool lacks its argument {parameter.name!r}")
     return found
+
+
+TOOL: Final = Adaptation(as_tool, with_properties)

@@ -1,12 +1,14 @@
 """Tools of the host's MCP server: what the host is told of a handler, and what the handler gets of a call."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import pytest
 
 import fastworker as fw
+from fastworker.functions.loaded_app import assemble
 from fastworker.testing import TestClient
 
 
@@ -37,7 +39,8 @@ def tool_app() -> fw.App:
 
 def test_the_host_is_told_of_the_arguments_of_a_tool() -> None:
     """Their names, types and meanings; the docstring is the description."""
-    binding = tool_app().declarations[0].bindings[0]
+    functions, _, _, _ = assemble(tool_app(), Path())
+    binding = functions["find"].trigger
     assert binding.type == "mcpToolTrigger"
     assert (binding.properties["toolName"], binding.properties["description"]) == ("find", "Find things.")
     assert binding.properties["metadata"] == '{"version": 1}'
@@ -75,6 +78,23 @@ def test_a_call_with_wrong_arguments_is_refused(arguments: Any, said: str) -> No
     client = TestClient(tool_app(), raise_errors=False)
     result = client.invoke("double", context={"name": "twice", "arguments": arguments})
     assert said in str(result.problem)
+
+
+def test_an_argument_that_json_cannot_hold_is_a_mistake() -> None:
+    """Reported with all others, with its place."""
+    app = fw.App()
+
+    @app.mcp_tool()
+    def odd(what: "Later") -> None: ...
+
+    _, _, problems, _ = assemble(app, Path())
+    assert any("function 'odd'" in problem and "test_mcp_tools.py:" in problem for problem in problems)
+
+
+class Later:
+    """Unknown to JSON, and defined behind the function that names it."""
+
+    def __init__(self, part: object) -> None: ...
 
 
 def test_a_tool_stays_a_plain_function() -> None:
