@@ -71,6 +71,16 @@ def tcp_info(connection: socket.socket) -> TcpInfo:
     return TcpInfo(idle_ms, received, sent - resent + not_sent)
 
 
+def queued_seconds(pid: int) -> float:
+    """How long the threads of a process have waited for a CPU; 0 when it is gone, or the kernel does not count that."""
+    waited_ns = 0
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat") as schedstat:
+                waited_ns += int(schedstat.read().split()[1])
+    return waited_ns / 1e9
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process; 0 when it is gone."""
     try:

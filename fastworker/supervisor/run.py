@@ -51,6 +51,7 @@ from fastworker.supervisor.acceptor import Acceptor
 from fastworker.supervisor.crash_recovery import Rescue
 from fastworker.supervisor.ending import Ending
 from fastworker.supervisor.host import Host
+from fastworker.supervisor.load import Load
 from fastworker.supervisor.pool import Pool, WorkerState
 from fastworker.supervisor.recycling import Recycling
 from fastworker.supervisor.starting import Starting
@@ -126,6 +127,7 @@ class Supervisor:
         kin = (self._board, self._connections, self._workers, self._zygotes)
         self._ending = Ending(settings.drain, *kin, self._step, self._ticks.rouse)
         self._recycling = Recycling(settings, self._board, self._workers)
+        self._load = Load(self._totals, self._workers)
         self._starting = Starting(settings, self._pool, time.monotonic())
         self._outcome: Outcome | None = None
         self._served_before = 0
@@ -340,6 +342,7 @@ class Supervisor:
         if not self._zygotes.has_warden and not self._ending.winding_up:
             self._loop.stop()  # for it to be forked
         self._starting.look(now_ns / 1e9)
+        self._load.look(now_ns / 1e9, self._board.slots)
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ ROOMS = {
     "adapters": {"functions", "protocol", "config", *LOGGING},
     "worker": {"functions", "ipc", "protocol", "streaming", "telemetry", "settings", "forks", *LOGGING},
     "zygote": {"functions", "ipc", "telemetry", "settings", "exits", *LOGGING},
-    "supervisor": {"ipc", "protocol", "settings", "telemetry", *LOGGING},
+    "supervisor": {"cpus", "ipc", "protocol", "settings", "telemetry", *LOGGING},
     "devhost": {"settings", "hostrules", "protocol", "config", "functions"},
     "packing": {"config", "devhost", "foreign", "__init__"},
     "commands": {

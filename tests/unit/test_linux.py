@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from fastworker.ipc import linux
+from tests.harness import wait_for
 
 
 @pytest.fixture
@@ -143,6 +144,7 @@ def test_standard_descriptors_that_were_closed_lead_nowhere(closed):
     code = f"""
 import os
 from fastworker.ipc import linux
+from tests.harness import wait_for
 marks = [os.dup(number) for number in range(3)]
 closed = {closed}
 for number in closed:
@@ -156,3 +158,20 @@ os._exit(5)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, stdin=subprocess.PIPE, capture_output=True)
     assert done.returncode == 5, done.stderr
+
+
+def test_a_process_that_wants_a_cpu_and_has_none_is_counted_as_queued():
+    """Two that compute on one CPU: what one of them runs the other one waits."""
+    one_cpu = sorted(os.sched_getaffinity(0))[:1]
+    code = (
+        f"import os, time; os.sched_setaffinity(0, {one_cpu}); end = time.monotonic() + 10\n"
+        "while time.monotonic() < end: pass"
+    )
+    rivals = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    try:
+        wait_for(lambda: all(linux.queued_seconds(rival.pid) > 0.05 for rival in rivals), "both to have waited")
+    finally:
+        for rival in rivals:
+            rival.kill()
+            rival.wait()
+    assert linux.queued_seconds(rivals[0].pid) == 0
