@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from fastworker.devhost.appsettings import AppSettings
 from fastworker.errors import FastworkerError
 from fastworker.hostrules.dotnet_values import from_base64
+from fastworker.hostrules.functions import CONTAINER, SPECIAL_CONTAINERS
 
 AZURITE: Final = "UseDevelopmentStorage=true"
 ACCOUNT: Final = "devstoreaccount1"
@@ -22,7 +23,6 @@ ACCOUNT: Final = "devstoreaccount1"
 ACCOUNT_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 AZURITE_PORTS: Final = {"blob": 10000, "queue": 10001, "table": 10002}
 LARGEST_MESSAGE: Final = 64 * 1024
-QUEUE_NAME: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 TABLE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 REACH_S: Final = 3.0
 
@@ -106,7 +106,7 @@ def check_name(kind: str, name: str) -> None:
     if kind == "table":
         if not TABLE_NAME.fullmatch(name):
             raise ValueError(f"the table name {name!r} is illegal: a letter, then letters and digits, 3 to 63 in all")
-    elif not QUEUE_NAME.fullmatch(name) and name not in ("$root", "$web", "$logs"):
+    elif not CONTAINER.fullmatch(name) and name not in SPECIAL_CONTAINERS:
         raise ValueError(
             f"the {kind} name {name!r} is illegal: 3 to 63 lower-case letters, digits and single hyphens within"
         )

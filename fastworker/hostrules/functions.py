@@ -17,7 +17,6 @@ UNDERSCORES_SINCE: Final = "4.1038"
 RETURN: Final = "$return"
 # Binding data of these names is the host's own, so a trigger of such a name cannot be bound (E-478).
 TAKEN_TRIGGER_NAMES: Final = ("query", "headers", "sys")
-PERCENT: Final = re.compile(r"%([^%]+)%")
 
 QUEUE: Final = re.compile(r"[a-z0-9-]+")
 CONTAINER: Final = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -126,9 +125,3 @@ def container_doubt(path: str) -> str | None:
     if "{" in container or container in SPECIAL_CONTAINERS or CONTAINER.fullmatch(container):
         return None
     return f"the container name {container!r} is illegal: 3 to 63 lower-case letters, digits and single - within"
-
-
-def unresolved(text: str, settings: Mapping[str, str]) -> str | None:
-    """The first `%NAME%` that no setting fills in, None if there is none."""
-    names = {name.lower() for name in settings}
-    return next((match[1] for match in PERCENT.finditer(text) if match[1].lower() not in names), None)

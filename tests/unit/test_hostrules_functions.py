@@ -9,7 +9,6 @@ from fastworker.hostrules.functions import (
     is_disabled,
     queue_problem,
     twins,
-    unresolved,
 )
 
 
@@ -69,9 +68,3 @@ def test_two_spellings_of_a_setting_disable_a_function(name, value, disabled):
 def test_folders_that_differ_in_case_only_are_found():
     """The host takes them for one function (E-twins-*)."""
     assert twins(["b", "Twin", "twin", "a", "TWIN"]) == [("TWIN", "Twin"), ("TWIN", "twin")]
-
-
-def test_a_setting_that_is_missing_is_named():
-    """`%NAME%` is looked for in any case."""
-    assert unresolved("%QN%-%Nope%", {"qn": "x"}) == "Nope"
-    assert unresolved("%QN%", {"qn": "x"}) is None
