@@ -165,9 +165,13 @@ class TestClient:
 
 
 def _adapted(value: Any, folder: Path) -> App:
-    from fastworker.adapters.detection import adapt_object  # noqa: PLC0415 - for apps that are not fastworker's own
+    from fastworker.adapters.detection import adapt_object, hint  # noqa: PLC0415 - for apps that are not fastworker's own
 
     app = adapt_object("the app", value, "app", folder)
     if app is None:
-        raise TypeError(f"TestClient takes a fastworker, azure.functions, ASGI or WSGI app, not {type(value).__name__}")
+        more = hint({"app": value}, "app")
+        raise TypeError(
+            f"TestClient takes a fastworker, azure.functions, ASGI or WSGI app, not {type(value).__name__}"
+            f"{f': {more}' if more else ''}"
+        )
     return app

@@ -141,6 +141,14 @@ def _match(found: AzureSignature, where: str, binding: Binding, annotation: Any,
     if _is_sdk_type(pytype):
         found.problems.append(f"{where}: argument {binding.name!r} is annotated {_way_out(binding, pytype)}")
         return
+    module = str(getattr(pytype, "__module__", "")).partition(".")[0]
+    if module == "fastworker":
+        found.problems.append(
+            f"{where}: argument {binding.name!r} is annotated fastworker.{pytype.__name__}, which is for functions of "
+            f"a fastworker.App, and this app is one of azure.functions: annotate the type of azure.functions, or make "
+            f"it a fastworker.App"
+        )
+        return
     if annotation is not None and not _fits(converter, pytype, is_out):
         found.problems.append(
             f"{where}: argument {binding.name!r} is annotated {annotation!r}, which azure.functions does not give for "

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,9 +79,11 @@ def adapt_object(target: str, value: Any, name: str, folder: Path, *, is_named: 
     return adapt_application(value, name, folder) if _is_application(name, value, is_named=is_named) else None
 
 
-def hint(module: types.ModuleType, attribute: str | None) -> str:
-    """What a module (or one attribute of it) holds in place of an app, and what to do; empty if nothing is known."""
-    named = vars(module)
+def hint(named: Mapping[str, Any], attribute: str | None) -> str:
+    """What a module (or one attribute of it) holds in place of an app, and what to do; empty if nothing is known.
+
+    `named` are the module's attributes.
+    """
     if attribute is not None:
         first = attribute.partition(".")[0].removesuffix("()")
         named = {first: named[first]} if first in named else {}

@@ -83,6 +83,12 @@ class App(TriggerDecorators, InputDecorators, OutputDecorators, DatabaseDecorato
 
         See protocol 1.3.
         """
+        if not isinstance(other, App):
+            kind = f"{type(other).__module__.partition('.')[0]}'s {type(other).__name__}"
+            raise TypeError(
+                f"include takes a fastworker.App, not {kind}: an azure.functions, ASGI or WSGI app is served by "
+                f"itself, as module:attribute (docs/migrating.md)"
+            )
         if other.is_included or other is self:
             return
         other.is_included = True

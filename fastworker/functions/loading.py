@@ -255,4 +255,4 @@ def _adapted(target: str, module: types.ModuleType, attribute: str | None, folde
 def _hint(module: types.ModuleType, attribute: str | None) -> str:
     from fastworker.adapters.detection import hint
 
-    return hint(module, attribute)
+    return hint(vars(module), attribute)

@@ -289,6 +289,11 @@ def _require_supported(annotation: Any) -> None:
             continue
         visited.add(id(info))
         if isinstance(info, msgspec.inspect.CustomType):
+            if info.cls.__module__.startswith("azure.functions"):
+                raise TypeError(
+                    f"azure.functions.{info.cls.__name__} is for apps of azure.functions.FunctionApp: in a "
+                    f"fastworker.App annotate str, bytes, a Struct, or fastworker.Request for http"
+                )
             raise TypeError(f"{info.cls.__qualname__} is no type that msgspec can decode")
         for name in getattr(info, "__struct_fields__", ()):
             value = getattr(info, name)

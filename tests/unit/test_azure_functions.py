@@ -14,6 +14,7 @@ import azure.functions as func
 import pytest
 from azure.functions.warmup import WarmUpContext
 
+import fastworker as fw
 from fastworker.errors import AppLoadError
 from fastworker.functions.loaded_app import load_app
 from fastworker.testing import TestClient
@@ -486,3 +487,27 @@ def test_types_of_the_sdks_are_refused_with_the_way_out(
         decorate(app)(work)
         with pytest.raises(AppLoadError, match=rf"test_azure_functions.py:\d+.*its own workers only.*{instead}"):
             TestClient(app)
+
+
+def test_types_and_apps_of_the_other_library_are_told_apart() -> None:
+    """A fastworker type in an azure.functions app, the reverse, and a part of an app where a whole one is expected."""
+    app = new_app()
+
+    @app.route(route="x")
+    def mixed(req: fw.Request) -> str:
+        return ""
+
+    with pytest.raises(AppLoadError, match=r"fastworker\.Request.*this app is one of azure\.functions: annotate"):
+        TestClient(app)
+    own = fw.App()
+
+    @own.route("x")
+    def reverse(req: func.HttpRequest) -> str:
+        return ""
+
+    with pytest.raises(AppLoadError, match=r"azure\.functions\.HttpRequest.*annotate.*fastworker\.Request"):
+        TestClient(own)
+    with pytest.raises(TypeError, match=r"not azure's Blueprint: .*served by itself"):
+        fw.App().include(func.Blueprint())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"not Blueprint: .*app\.register_functions\(app\)"):
+        TestClient(func.Blueprint())

@@ -128,5 +128,5 @@ def test_what_is_nearly_an_app_is_named_with_the_way_to_one(
     members: dict[str, Any], attribute: str | None, said: str
 ) -> None:
     """A part of an app, and a function that makes one, as uvicorn's --factory and gunicorn take it."""
-    found = hint(module_of(**members), attribute)
+    found = hint(vars(module_of(**members)), attribute)
     assert re.search(said, found) and bool(found) == bool(said)
