@@ -27,6 +27,7 @@ commands:
   serve     what host.json starts (fastworker serve --help)
   dev       run a function app on this machine, as the Functions host would
   new       write a new function app
+  add       add a Dockerfile, manifests, a workflow ... to an app
   sync      write function.json and host.json from the decorators
   invoke    call one function
   pack      write a zip that runs in Azure, packages included
@@ -128,6 +129,11 @@ def doctor(argv: Sequence[str]) -> int:
     return _with_extra("doctor", argv)
 
 
+def add(argv: Sequence[str]) -> int:
+    """`fastworker add`: what an app needs to be deployed."""
+    return _with_extra("add", argv)
+
+
 def invoke(argv: Sequence[str]) -> int:
     """`fastworker invoke`: one call of one function."""
     return _with_extra("invoke", argv)
@@ -151,6 +157,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "doctor": doctor,
     "invoke": invoke,
     "pack": pack,
+    "add": add,
     "storage": storage,
 }
 

@@ -84,6 +84,10 @@ SYNC: Final = {
     "--force": "files that differ are written anyway: leave it out",
     "--delete": "give --prune",
 }
+ADD: Final = {
+    "--with": "name the parts alone: fastworker add docker kubernetes",
+    "--force": "move the files away first",
+}
 PACK: Final = {
     "-o": "give --out",
     "--output": "give --out",

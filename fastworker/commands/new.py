@@ -14,10 +14,14 @@ from typing import Final
 
 from fastworker import __version__, flag_hints
 from fastworker.commands import sync
+from fastworker.commands.add import add_figures, add_parts
 from fastworker.commands.parser import CommandParser
+from fastworker.deployment.files import PARTS
 from fastworker.errors import FastworkerError
 
 TEMPLATES: Final = ("order", "http", "queue", "timer", "mcp", "empty")
+# Parts of `add` without which a template is of no use.
+MORE: Final = {"mcp": ("with/mcp",)}
 SUFFIX: Final = ".tmpl"
 
 
@@ -34,7 +38,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--template", default="order", choices=TEMPLATES, help="order (default): HTTP, queue and blob; or a single one"
     )
+    parser.add_argument("--with", dest="parts", default="", metavar="PARTS", help=f"also {', '.join(PARTS)} (by comma)")
+    add_figures(parser)
     arguments = parser.parse_args(argv)
+    parts = [part for part in arguments.parts.split(",") if part]
+    if unknown := [part for part in parts if part not in PARTS]:
+        parser.error(f"--with: no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     root = Path(arguments.dir)
     files = new_files(arguments.template, root.absolute().name)
     _refuse_existing(root, {**files, "host.json": ""})  # which sync writes
@@ -46,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
     sys.path_importer_cache.clear()
     with contextlib.redirect_stdout(io.StringIO()):
         sync.main([str(root), "--quiet"])
+    if parts:
+        add_parts(root, parts, arguments.python, arguments.workers)
     print(f"{root}: written from template {arguments.template!r}")
     for path in sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         print(f"  {path.relative_to(root)}")
@@ -57,7 +68,7 @@ def new_files(template: str, name: str) -> dict[str, str]:
     """Names and contents of a template's files, without the functions' folders."""
     base = Path(str(resources.files("fastworker"))) / "templates"
     found = {}
-    for folder in ("common", template):
+    for folder in ("common", template, *MORE.get(template, ())):
         for path in sorted((base / folder).rglob(f"*{SUFFIX}")):
             text = path.read_text().replace("{{name}}", name).replace("{{version}}", _release())
             found[str(path.relative_to(base / folder)).removesuffix(SUFFIX)] = text

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pathspec", reason="comes with the extra `dev`")
-
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TEMPLATES = ("order", "http", "queue", "timer", "empty")
 pytestmark = [

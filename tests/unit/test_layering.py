@@ -27,9 +27,11 @@ ROOMS = {
     "zygote": {"functions", "ipc", "telemetry", "settings", "exits", *LOGGING},
     "supervisor": {"cpus", "ipc", "protocol", "settings", "telemetry", *LOGGING},
     "devhost": {"settings", "hostrules", "protocol", "config", "functions"},
+    "deployment": set(),
     "packing": {"config", "devhost", "foreign", "__init__"},
     "commands": {
         "packing",
+        "deployment",
         "devhost",
         "hostrules",
         "protocol",
@@ -54,7 +56,7 @@ FILES = {
     "protocol that the supervisor knows": {"answer"},
 }
 # Development tools, imported by nobody that serves.
-TOOLS = {"testing", "testing_host", "devhost", "commands", "packing"}
+TOOLS = {"testing", "testing_host", "devhost", "commands", "packing", "deployment"}
 # Imported inside of a function, when a flag or a handler asks for it.
 OPTIONAL = {
     "worker.debugger": {"debugpy"},

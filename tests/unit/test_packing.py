@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pathspec", reason="comes with the extra `dev`")
-
 from fastworker import __version__
 from fastworker.packing.archive import copy_app, write_zip
 from fastworker.packing.dependencies import Target, _reason
