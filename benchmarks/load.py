@@ -8,7 +8,6 @@ import base64
 import contextlib
 import http.client
 import json
-import shutil
 import subprocess
 import tempfile
 import time
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calls import Call, WrongAnswerError
-from benchmarks.contenders.interface import cache
+from benchmarks.contenders.interface import cache, compiled
 from benchmarks.contenders.running import Running
 from benchmarks.schedule import Arrival
 from fastworker.cpus import usable_cpus
@@ -362,12 +361,7 @@ def binary() -> Path:
     path = cache() / "load"
     if path in _compiled:
         return path
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise LoadSideError("the load side is written in C and no C compiler (cc, gcc) is here: install gcc")
-    command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(path), str(SOURCE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LoadSideError(f"load.c does not compile: {done.stderr.strip()}")
+    if problem := compiled(SOURCE, path):
+        raise LoadSideError(f"the load side is written in C: {problem}")
     _compiled.add(path)
     return path

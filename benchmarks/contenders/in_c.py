@@ -1,28 +1,16 @@
 """The contenders in C, compiled when first asked for: the floor, and a pool of processes that does the work."""
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks.contenders.interface import Contender, Launch, cache
+from benchmarks.contenders.interface import Contender, Launch, cache, compiled
 from benchmarks.functions.work import ROUNDS_VARIABLE, calibrate
 from benchmarks.rows import FLOOR
 
 SOURCES: Final = Path(__file__).parent
 POOL: Final = "pool"
 CALIBRATE_S: Final = 0.2
-
-
-def compiled(source: Path, target: Path, *flags: str) -> str | None:
-    """Why the C file cannot be had as `target`, or None."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return "no C compiler (cc, gcc) on this machine"
-    command = [compiler, "-O2", "-pthread", "-o", str(target), str(source), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else f"{source.name} does not compile: {done.stderr.strip()[-300:]}"
 
 
 def _absent(name: str, *flags: str) -> Callable[[], str | None]:

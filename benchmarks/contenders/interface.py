@@ -5,8 +5,10 @@ import; `absent` is asked first, and may build what is needed into cache().
 """
 
 import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -71,3 +73,21 @@ def base_environ() -> dict[str, str]:
     """This environment without any setting of fastworker's, and with the source tree importable."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FASTWORKER_", "FUNCTIONS_"))}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH", "")]))}
+
+
+def failure(command: Sequence[str], folder: Path | None = None, timeout_s: float = 240) -> str | None:
+    """Why a command that builds or installs something did not do its work, or None."""
+    told = f"`{' '.join(command)}`"
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return f"{told} took longer than {timeout_s:g} s"
+    return None if done.returncode == 0 else f"{told}: {(done.stderr or done.stdout).strip()[-300:]}"
+
+
+def compiled(source: Path, target: Path, *flags: str) -> str | None:
+    """Why the C file cannot be had as the program `target`, or None."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return f"no C compiler (cc, gcc) on this machine for {source.name}"
+    return failure([compiler, "-O2", "-Wall", "-Wextra", "-pthread", "-o", str(target), str(source), *flags])

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.contenders.interface import Contender, Launch, cache
+from benchmarks.contenders.interface import Contender, Launch, cache, failure
 
 APP: Final = Path(__file__).with_name("apps") / "official"
-INSTALL_TIMEOUT_S: Final = 240
 PROTOCOL: Final = "functions_protocol"
 
 
@@ -67,20 +66,11 @@ class Worker:
         install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
         make = [interpreter, "-m", "venv", str(environment)]
         for command in (make, [str(environment / "bin" / "python"), *install, *self.packages]):
-            if problem := _failure(command):
+            if problem := failure(command):
                 return problem
         self.prepare(environment)
         ready.write_text(wanted)
         return None
-
-
-def _failure(command: list[str]) -> str | None:
-    """Why the command did not do its work, or None."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        return f"`{' '.join(command)}` took longer than {INSTALL_TIMEOUT_S} s"
-    return None if done.returncode == 0 else f"`{' '.join(command)}`: {(done.stderr or done.stdout).strip()[-300:]}"
 
 
 def _interpreter(versions: Sequence[str]) -> str | None:

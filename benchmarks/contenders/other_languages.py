@@ -6,15 +6,13 @@ installed outside the cache, and what the machine lacks (node, go) is named toge
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
-from benchmarks.contenders.interface import Contender, Launch, cache
+from benchmarks.contenders.interface import Contender, Launch, cache, failure
 
 APPS: Final = Path(__file__).with_name("apps")
 EXPRESS_VERSION: Final = "5.3.0"
-INSTALL_TIMEOUT_S: Final = 180
 NO_COMPUTING: Final = "order and echo only"
 
 
@@ -34,7 +32,7 @@ def _express_absent() -> str | None:
         return None
     folder.joinpath("package.json").write_text('{"private": true}\n')
     wanted = f"express@{EXPRESS_VERSION}"
-    return _failure(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", wanted], folder)
+    return failure(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", wanted], folder)
 
 
 def _express(launch: Launch) -> list[str]:
@@ -45,22 +43,11 @@ def _go_absent() -> str | None:
     if shutil.which("go") is None:
         return "no go on this machine (Debian: apt-get install golang-go)"
     source = APPS / "server.go"
-    return _failure(["go", "build", "-o", str(cache() / "go-server"), str(source)], cache())
+    return failure(["go", "build", "-o", str(cache() / "go-server"), str(source)], cache())
 
 
 def _go(launch: Launch) -> list[str]:
     return [str(cache() / "go-server")]
-
-
-def _failure(command: list[str], folder: Path) -> str | None:
-    """Why the command did not do its work, or None."""
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=INSTALL_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        return f"`{' '.join(command)}` took longer than {INSTALL_TIMEOUT_S} s"
-    return None if done.returncode == 0 else f"`{' '.join(command)}`: {(done.stderr or done.stdout).strip()[-300:]}"
 
 
 def _port(launch: Launch) -> dict[str, str]:
