@@ -48,6 +48,8 @@ class Shell:
         path = f"{Path(sys.executable).parent}:{kept['PATH']}"
         color = {"FORCE_COLOR": "1", "TERM": "xterm-256color"} if colors else {"NO_COLOR": "1"}
         self._environ = {**kept, **color, "PATH": path, "COLUMNS": str(WIDTH), "FASTWORKER_WORKERS": "1"}
+        # Of this Python's plugins a new user has none.
+        self._environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         self._lines: list[tuple[float, str]] = []
         self._shown = 0
 
@@ -165,7 +167,7 @@ def first_hour(folder: Path) -> str:
     page.say("## An app that runs")
     shell.run("fastworker new shop")
     shell.enter("shop")
-    shell.run("python -m pytest -q -p no:cacheprovider")
+    shell.run("python -m pytest -q")
     page.say("`fastworker dev` is the local stand-in for the Functions host; it needs no account and no Docker.")
     with shell.dev():
         shell.run(f"curl -s -d '{ORDER}' http://127.0.0.1:{PORT}/api/order")

@@ -9,6 +9,7 @@ from tests.harness import Server, alive, wait_for
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-minutes", type=float, default=0.8, help="how long the chaos runs take together")
+    parser.addoption("--record", action="store_true", help="record the runs that the documentation shows, and compare")
     parser.addoption("--soak-minutes", type=float, default=0.2, help="how long the soak run takes")
     parser.addoption("--soak-samples", default=None, help="a file for what the soak run has sampled")
     parser.addoption("--requests-without-gc", type=int, default=2000, help="how many requests a worker without gc gets")
