@@ -120,9 +120,8 @@ class Supervisor:
         self._watchdog = Watchdog(
             self._loop, self._board, self._connections, self._inherited.pictures, settings.grace, self._workers.kill
         )
-        self._status = Status(
-            settings, self._board, self._connections, self._pool, self._workers, self._totals, self._inherited.pictures
-        )
+        shown = (self._board, self._connections, self._pool, self._workers, self._totals)
+        self._status = Status(settings, *shown, self._inherited.pictures, self._inherited.spans)
         self._ticks = Ticks(self._loop, self._board, self._scan)
         kin = (self._board, self._connections, self._workers, self._zygotes)
         self._ending = Ending(settings.drain, *kin, self._step, self._ticks.rouse)

@@ -16,6 +16,7 @@ from fastworker import __version__
 from fastworker.ipc import linux
 from fastworker.ipc.board import Board, ConnectionRow, Phase
 from fastworker.ipc.connections import Connections
+from fastworker.ipc.running_spans import RunningSpans
 from fastworker.ipc.signals import DUMP_SIGNAL
 from fastworker.ipc.stack_dump import StackDumps
 from fastworker.logs import log
@@ -49,6 +50,7 @@ class Status:
         workers: Workers,
         totals: Totals,
         pictures: StackDumps,
+        spans: RunningSpans | None = None,
     ) -> None:
         self._settings = settings
         self._board = board
@@ -57,6 +59,7 @@ class Status:
         self._workers = workers
         self._totals = totals
         self._pictures = pictures
+        self._spans = spans
         self._ends = Ends()
         self._since_ns = time.monotonic_ns()
         self._socket: StatusSocket | None = None
@@ -120,6 +123,7 @@ class Status:
             restarts=dict(self._ends.by_cause),
             ends=list(self._ends.last),
             busy_s={slot: busy_s for slot in slots if (busy_s := self._totals.busy_s(slot, now_ns))},
+            spans={} if (spans := self._spans) is None else {"exported": spans.exported, "dropped": spans.dropped},
             settings=_shown(self._settings),
         )
 

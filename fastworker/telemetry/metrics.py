@@ -89,6 +89,11 @@ class Page:
             self._one("connections", "gauge", "Open connections.", snapshot.connections),
             self._one("supervisor_cpu_seconds", "counter", "Processor time of the supervisor.", snapshot.cpu_s),
             self._one("start_time_seconds", "gauge", "When the server began.", snapshot.time - snapshot.uptime_s),
+            *(
+                [self._numbers("spans", "counter", "Spans of traces.", "fate", snapshot.spans)]
+                if snapshot.spans
+                else []
+            ),
             self._family("build_info", "gauge", "Versions.", [f"fastworker_build_info{{{build}}} 1\n"]),
         ]
 

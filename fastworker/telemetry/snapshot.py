@@ -107,7 +107,7 @@ class End(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """One server. `time` is Unix time in seconds; `unnamed` counts requests that name no function, by outcome.
 
-    `cpu_s` is the supervisor's.
+    `cpu_s` is the supervisor's. `spans` counts those that were exported and those that were dropped, if traces are on.
     """
 
     version: int
@@ -127,6 +127,7 @@ class Snapshot(Struct, frozen=True):
     restarts: dict[str, int]
     ends: list[End]
     busy_s: dict[int, float] = field(default_factory=dict)
+    spans: dict[str, int] = field(default_factory=dict)
     settings: dict[str, str | int | float | bool | None] = field(default_factory=dict)
 
 

@@ -5,10 +5,12 @@ import http.server
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,18 +254,27 @@ def test_a_receiver_that_is_down_costs_spans_and_nothing_else(monkeypatch: pytes
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.3")
-    with Server(app="traced:app", workers=1) as server:
+    port = free_port()
+    with Server(app="traced:app", workers=1, metrics_port=port) as server:
         server.wait_ready()
         with server.connect() as host:
             for _ in range(3):
                 assert invoke(host, "threads") == 200
             assert invoke(host, "crash") == 500
             assert invoke(host, "threads") == 200
+        dropped = re.compile(r'^fastworker_spans_total\{fate="dropped"\} [1-9]', re.MULTILINE)
+        wait_for(lambda: dropped.search(metrics(port)), "the count of what was dropped")
+        assert 'fate="exported"} 0\n' in metrics(port)
         server.signal(signal.SIGTERM)
         assert server.wait(8) == STOPPED
     told = [line for line in server.stderr if "telemetry.dropped" in line]
     assert told
     assert not [line for line in server.stderr if "Traceback" in line or "exit.cut" in line]
+
+
+def metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        return str(response.read(), "utf-8")
 
 
 HIDING = """
@@ -372,3 +383,14 @@ def test_azure_monitor_gets_them_only_when_it_is_named(monkeypatch: pytest.Monke
     (request,) = [item for item in taken if item["data"]["baseType"] == "RequestData"]
     assert (request["tags"]["ai.operation.id"], request["tags"]["ai.operation.parentId"]) == ("c" * 32, PARENT)
     assert request["data"]["baseData"]["success"] is False
+
+
+def test_an_application_that_is_none_of_ours_is_traced_too(otlp: Receiver) -> None:
+    """Its spans nest below that of the request, whose route is the whole application's."""
+    with Server(app="traced_asgi:application", workers=1) as server:
+        server.wait_ready()
+        with server.connect() as host:
+            assert b"hello" in get(host, "/any/where")
+    span = otlp.wait("GET /{*path}")
+    assert (span.attributes["url.path"], span.attributes["http.response.status_code"]) == ("/any/where", 200)
+    assert otlp.wait("in-application").parent_id == span.span_id
