@@ -54,6 +54,7 @@ def crash(job: Any) -> None:
 async def crash_async(job: Any) -> None:
     if job == "now":
         os.kill(os.getpid(), signal.SIGKILL)
+    print("it waits")
     await asyncio.sleep(3600)
 
 

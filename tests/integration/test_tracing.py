@@ -223,9 +223,12 @@ def test_the_span_of_an_invocation_whose_worker_died_is_written_once(
 
 def test_all_async_invocations_of_a_worker_that_crashes_have_their_spans(server: Server, otlp: Receiver) -> None:
     with server.connect() as one, server.connect() as two, server.connect() as three:
-        for number, (connection, job) in enumerate([(one, "wait"), (two, "wait"), (three, "now")]):
+        for number, connection in enumerate((one, two, three)):
+            before = server.stdout.count("it waits")
             context = f"00-{'5' * 31}{number}-{PARENT}-01"
-            send(connection, "/crash_async", envelope(job), traceparent=context)
+            send(connection, "/crash_async", envelope("wait" if number < 2 else "now"), traceparent=context)
+            if number < 2:
+                wait_for(lambda before=before: server.stdout.count("it waits") > before, "the handler")
         assert [connection.receive().status for connection in (one, two, three)] == [500] * 3
     wait_for(lambda: len([s for s in otlp.spans if s.trace_id.startswith("5" * 31)]) == 3, "their spans")
 
@@ -243,6 +246,7 @@ def test_recycling_sends_what_is_there_and_what_the_drain_cuts_is_written(
             assert invoke(host, "crash", traceparent=f"00-{'8' * 32}-{PARENT}-01") == 500
             otlp.wait("process jobs", where=lambda s: s.trace_id == "8" * 32)  # the writer has all that it needs
             send(host, "/crash_async", envelope("wait"), traceparent=f"00-{'9' * 32}-{PARENT}-01")
+            wait_for(lambda: "it waits" in server.stdout, "the handler")
             server.signal(signal.SIGTERM)
             assert server.wait() == STOPPED
     cut = [(s.status, s.attributes["error.type"]) for s in otlp.spans if s.trace_id == "9" * 32]
