@@ -37,6 +37,10 @@ commands:
 """
 
 BACKLOG = 4096
+EXPOSED = (
+    "whoever reaches this address can run every function, for nobody asks for keys here: let only those reach it "
+    "who may run everything, or a proxy that asks"
+)
 # Measured: see docs/design.md, "A short spin hides the wake-up".
 SPIN_US = 50
 
@@ -78,7 +82,7 @@ def serve(argv: Sequence[str]) -> int:
 
     from fastworker import logs
     from fastworker.cpus import thread_variables, usable_cpus
-    from fastworker.settings import parse_settings
+    from fastworker.settings import LOOPBACK, parse_settings
     from fastworker.supervisor import run as supervisor
 
     settings = parse_settings(argv, os.environ)
@@ -103,8 +107,12 @@ def serve(argv: Sequence[str]) -> int:
     # Before the app is imported, and only where its user has not decided.
     for name, value in thread_variables(settings.threads, cpus=cpus, workers=workers).items():
         os.environ.setdefault(name, value)
-    with open_listener(settings.port) as listener:
-        logs.log.info("server.listening", port=listener.getsockname()[1], workers=workers)
+    with open_listener(settings.address, settings.port) as listener:
+        address, port = listener.getsockname()
+        elsewhere = {} if settings.address == LOOPBACK else {"address": address}
+        logs.log.info("server.listening", port=port, workers=workers, **elsewhere)
+        if elsewhere:
+            logs.log.warning("server.exposed", address=address, detail=EXPOSED)
         outcome = supervisor.run(settings, workers, listener, _warden_main)
     return _fail(*outcome) if outcome.cause else outcome.exit_code
 
@@ -175,8 +183,8 @@ def _with_extra(name: str, argv: Sequence[str]) -> int:
     return int(module.main(argv))
 
 
-def open_listener(port: int) -> socket.socket:
-    """Listens on 127.0.0.1, the only place where the host looks (protocol 1.4); port 0 takes a free one.
+def open_listener(address: str, port: int) -> socket.socket:
+    """Listens there; port 0 takes a free one.
 
     Raises:
         PortInUseError: the port is taken, or not ours to take.
@@ -185,12 +193,12 @@ def open_listener(port: int) -> socket.socket:
     # The host starts the next process on the port that its predecessor held a moment ago.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((address, port))
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         reason = "another process listens there" if error.errno == errno.EADDRINUSE else error.strerror
-        raise PortInUseError(f"cannot listen on 127.0.0.1:{port}: {reason}; free it, or give another --port") from None
+        raise PortInUseError(f"cannot listen on {address}:{port}: {reason}; free it, or give another --port") from None
     return listener
 
 

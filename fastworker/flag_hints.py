@@ -9,9 +9,9 @@ from typing import Final
 
 SERVE: Final = {
     "--reload": "serve imports the app anew on SIGHUP; while you edit, use `fastworker dev`, which reloads by itself",
-    "--host": "serve listens on 127.0.0.1, where the Functions host looks; `fastworker dev --address` opens a port",
-    "--bind": "serve listens on 127.0.0.1, where the Functions host looks: give --port",
-    "-b": "serve listens on 127.0.0.1, where the Functions host looks: give --port",
+    "--host": "give --address; without it serve listens on 127.0.0.1, where the Functions host looks",
+    "--bind": "give --address and --port",
+    "-b": "give --address and --port",
     "--timeout": "give --deadline, the seconds of an invocation",
     "-t": "give --deadline, the seconds of an invocation",
     "--graceful-timeout": "give --drain, the seconds for what is in flight after SIGTERM",

@@ -19,6 +19,9 @@ from fastworker.errors import SettingsError
 
 PREFIX = "FASTWORKER_"
 DEBUGPY_PORT = "5678"
+# The only place where a Functions host looks (protocol 1.4).
+LOOPBACK = "127.0.0.1"
+ANYWHERE = "0.0.0.0"
 PORT_NAMES = ("FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT")
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -54,6 +57,11 @@ def parse_size(text: str) -> int:
 def parse_address(text: str) -> str:
     """An IPv4 or IPv6 address; raises ValueError for anything else, names included."""
     return str(ipaddress.ip_address(text))
+
+
+def parse_ipv4(text: str) -> str:
+    """An IPv4 address; raises ValueError for anything else."""
+    return str(ipaddress.IPv4Address(text))
 
 
 def parse_threads(text: str) -> int:
@@ -205,6 +213,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    address: Annotated[
+        str,
+        option(
+            "an IPv4 address such as 127.0.0.1 or 0.0.0.0",
+            "where requests are taken; 0.0.0.0 in a container without a Functions host, where nobody asks for keys",
+            parse=parse_ipv4,
+        ),
+    ] = LOOPBACK
     metrics_port: Annotated[
         Annotated[int, Meta(ge=0, le=65535)] | None,
         option("a port from 0 (any) to 65535, or off", "serve metrics to Prometheus there", word="off"),
@@ -294,6 +310,11 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         problems.append(f"FASTWORKER_TELEMETRY='azure-monitor': {INSIGHTS} is not set: set it, or say 'otel'")
     problems += _unknown_names(environ, known)
     problems += _too_late(values, fields)
+    if values["under_host"] and values.get("address", LOOPBACK) not in (LOOPBACK, ANYWHERE):
+        problems.append(
+            f"FASTWORKER_ADDRESS={values['address']}: a Functions host has started this server, and looks for it on "
+            f"{LOOPBACK} only; leave FASTWORKER_ADDRESS out"
+        )
     if problems:
         raise SettingsError(problems)
     return Settings(**values)
@@ -333,7 +354,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Each flag has an environment variable of the same name: --workers is FASTWORKER_WORKERS.",
     )
     parser.add_argument("app", nargs="?", metavar="APP", help="function_app.py, module:attribute or a folder")
-    parser.add_argument("--port", "-p", nargs="?", const="", help=f"on 127.0.0.1; the host's {PORT_NAMES[0]} wins")
+    parser.add_argument("--port", "-p", nargs="?", const="", help=f"on --address; the host's {PORT_NAMES[0]} wins")
     for name, meta in options().items():
         expects = (meta.extra or {})["expects"]
         # As debugpy's own documentation has it, its port may be left out; of all others a missing value is told later.

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import (
+    APPS,
     PATIENCE,
     STOPPED,
     HostConnection,
@@ -385,3 +387,28 @@ def test_what_is_worth_a_warning_in_an_app_stands_in_the_log_once(serve: Serve, 
     told = [line for line in server.stderr + server.stdout if "app.warning" in line]
     assert any("could be run without its key" in line for line in told)
     assert len(told) == len(set(told)), told
+
+
+def test_another_address_is_listened_on_where_it_is_asked_for_and_warned_of(tmp_path: Path) -> None:
+    """Without the flag only 127.0.0.1 answers; with it, whoever reaches the address runs everything."""
+    port = free_port()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("FASTWORKER_", "FUNCTIONS_"))}
+    command = [sys.executable, "-m", "fastworker", "serve", "scenarios:app", "--port", str(port), "--workers", "1"]
+    with subprocess.Popen([*command, "--address", "127.0.0.2"], cwd=APPS, env=clean, stderr=subprocess.PIPE) as server:
+        try:
+            wait_for(lambda: answers("127.0.0.2", port), "an answer")
+            assert not answers("127.0.0.1", port)
+        finally:
+            server.terminate()
+        assert server.stderr is not None
+        told = server.stderr.read().decode()
+    assert "server.exposed" in told
+    assert "127.0.0.2" in told
+    assert server.returncode == 0
+
+
+def answers(address: str, port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection((address, port), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return client.recv(100).startswith(b"HTTP/1.1 200")
+    return False

@@ -40,8 +40,8 @@ def test_hints_name_flags_that_there_are_for_flags_that_there_are_not(command: s
     ("argv", "said"),
     [
         (["--reload"], "--reload: no such argument; serve imports the app anew on SIGHUP"),
-        (["--host", "0.0.0.0"], "--host: no such argument; serve listens on 127.0.0.1"),
-        (["--host=0.0.0.0"], "--host: no such argument; serve listens on 127.0.0.1"),
+        (["--host", "0.0.0.0"], "--host: no such argument; give --address"),
+        (["--host=0.0.0.0"], "--host: no such argument; give --address"),
         (["--timeout", "30"], "--timeout: no such argument; give --deadline"),
         (["-k", "uvicorn.workers.UvicornWorker"], "-k: no such argument; every worker runs"),
         (["--workrs", "3"], "--workrs: no such argument; did you mean --workers?"),

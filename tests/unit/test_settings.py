@@ -53,6 +53,7 @@ TABLE: list[tuple[str, Any, list[Any], list[str]]] = [
     ("log_level", "info", [(level, level) for level in ("debug", "info", "warning", "error")], ["warn", "", "null"]),
     ("log_format", None, [("text", "text"), ("json", "json"), ("line", "line"), ("auto", None)], ["xml", ""]),
     ("telemetry", None, [("otel", "otel"), ("off", "off"), ("auto", None)], ["on", "azure", "", "1"]),
+    ("address", "127.0.0.1", [("0.0.0.0", "0.0.0.0"), ("127.0.0.1", "127.0.0.1")], ["", "localhost", "::1", "1.2.3"]),
     ("metrics_port", None, [("9108", 9108), ("0", 0), ("off", None)], ["65536", "-1", "on", ""]),
     ("metrics_address", "127.0.0.1", [("0.0.0.0", "0.0.0.0"), ("::1", "::1")], ["", "localhost", "1.2.3", "::1:80:"]),
     ("debugpy", None, [("5678", 5678), ("off", None)], ["0", "65536", "1.5", "auto", ""]),
@@ -346,3 +347,13 @@ def test_azure_monitor_without_a_connection_string_is_refused():
 def test_an_app_without_a_name_is_called_by_its_folder_or_module(app, root, name):
     """As `service.name` of its spans."""
     assert Settings(port=0, app=app, app_root=root).app_name == name
+
+
+def test_under_a_host_the_server_must_be_where_the_host_looks():
+    """127.0.0.1, or everywhere; elsewhere the host would give up after minutes, without a word why."""
+    host = {"FUNCTIONS_CUSTOMHANDLER_PORT": "4000"}
+    assert parse_settings([], host).address == "127.0.0.1"
+    assert parse_settings([], host | {"FASTWORKER_ADDRESS": "0.0.0.0"}).address == "0.0.0.0"
+    with pytest.raises(SettingsError, match=r"looks for it on 127\.0\.0\.1 only"):
+        parse_settings(["--address", "10.0.0.5"], host)
+    assert parse_settings(["--address", "10.0.0.5", "--port", "80"], {}).address == "10.0.0.5"
