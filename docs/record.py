@@ -190,7 +190,7 @@ def first_hour(folder: Path) -> str:
         shell.until("handler ready")
         page.say("Ctrl-C ends it all:")
     page.say("## Names that differ\n\nWhat other frameworks call otherwise is answered with its name here:")
-    shell.run("fastworker start")
+    shell.run("fastworker start 2>&1 | tail -n 1")
     shell.run("fastworker serve --host 0.0.0.0 --reload --port 0")
     edit(shell.folder, "@app.function(deadline=10.0)", '@app.function_name(name="receipt")')
     page.screen("$ sed -i 's/@app.function(deadline=10.0)/@app.function_name(name=\"receipt\")/' function_app.py")
