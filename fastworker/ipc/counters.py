@@ -110,8 +110,9 @@ class Counters:
         main, loop = self.region(slot, 0), self.region(slot, 1)
         ran_ns = 0
         if main[USED]:
-            for start in range(HEADER_WORDS, HEADER_WORDS + rows * FUNCTION_WORDS, FUNCTION_WORDS):
-                ran_ns += main[start + SUM] + main[start + BLOCK + SUM] + main[start + OTHERWISE + SUM]
+            end = HEADER_WORDS + rows * FUNCTION_WORDS
+            for block in (0, BLOCK, OTHERWISE):
+                ran_ns += sum(main[HEADER_WORDS + block + SUM : end : FUNCTION_WORDS])
         since_ns = loop[BUSY_SINCE]
         return ran_ns + loop[BUSY_NS] + (max(0, now_ns - since_ns) if since_ns else 0)
 

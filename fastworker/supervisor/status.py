@@ -91,13 +91,12 @@ class Status:
 
     # -- the snapshot --------------------------------------------------------------------------------------------
 
-    def snapshot(self, functions: dict[str, list[int]] | None = None) -> Snapshot:
-        """Everything that is known, at this instant. Of functions only what `functions` has, if it is given."""
+    def snapshot(self, *, brief: bool = False) -> Snapshot:
+        """Everything that is known, at this instant; `brief` is without functions and workers' processor time."""
         now_ns = time.monotonic_ns()
-        if functions is None:
-            functions = self._totals.functions()
+        functions = {} if brief else self._totals.functions()
         running = self._running(now_ns)
-        slots = range(self._board.slots)
+        busy_s = {slot: s for slot in range(self._board.slots) if (s := self._totals.busy_s(slot, now_ns))}
         return Snapshot(
             version=VERSION,
             fastworker=__version__,
@@ -111,7 +110,7 @@ class Status:
             in_flight=sum(map(len, running.values())),
             connections=len(self._connections),
             workers=[
-                self._worker(slot, worker, running.get(slot, []), now_ns)
+                self._worker(slot, worker, running.get(slot, []), busy_s.get(slot, 0.0), brief)
                 for slot, worker in sorted(self._workers.items())
             ],
             functions=[
@@ -122,12 +121,12 @@ class Status:
             unnamed=outcomes_of(functions[NO_FUNCTION]) if NO_FUNCTION in functions else {},
             restarts=dict(self._ends.by_cause),
             ends=list(self._ends.last),
-            busy_s={slot: busy_s for slot in slots if (busy_s := self._totals.busy_s(slot, now_ns))},
+            busy_s=busy_s,
             spans={} if (spans := self._spans) is None else {"exported": spans.exported, "dropped": spans.dropped},
-            settings=_shown(self._settings),
+            settings={} if brief else _shown(self._settings),
         )
 
-    def _worker(self, slot: int, worker: Worker, running: list[Running], now_ns: int) -> WorkerSnapshot:
+    def _worker(self, slot: int, worker: Worker, running: list[Running], busy_s: float, brief: bool) -> WorkerSnapshot:
         state = self._pool.state_of(slot)
         return WorkerSnapshot(
             slot=slot,
@@ -135,9 +134,9 @@ class Status:
             state=state.value if state else "gone",
             generation=worker.generation,
             served=self._board.worker(slot).served,
-            cpu_s=linux.cpu_seconds(worker.pid) if worker.pid else 0.0,
+            cpu_s=linux.cpu_seconds(worker.pid) if worker.pid and not brief else 0.0,
             resident_bytes=linux.resident_bytes(worker.pid) if worker.pid else 0,
-            busy_s=self._totals.busy_s(slot, now_ns),
+            busy_s=busy_s,
             restarts=self._ends.by_slot[slot],
             running=running,
         )
@@ -155,7 +154,7 @@ class Status:
 
     def _page(self, accept: str, done: Callable[[str, str], None]) -> None:
         kind = content_type(accept)
-        done(kind, self._pages[kind].render(self.snapshot({}), self._totals.functions()))
+        done(kind, self._pages[kind].render(self.snapshot(brief=True), self._totals.functions()))
 
     def _is_ready(self) -> bool:
         return not self._board.drain_ns and bool(self._pool.slots_in(pool.WorkerState.READY))

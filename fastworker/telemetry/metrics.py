@@ -59,6 +59,10 @@ class Page:
             f'fastworker_invocations_total{{{label},outcome="{outcome}"}} {count}\n'
             for outcome, count in counted.outcomes.items()
         )
+        if not counted.duration.count and not counted.queue_wait.count:  # it has never been asked for
+            texts = [outcomes, "", "", ""]
+            self._texts[name] = words, texts
+            return texts
         texts = [
             outcomes,
             _histogram("fastworker_invocation_duration_seconds", label, counted.duration),
