@@ -129,7 +129,10 @@ async def respond(application: Application, scope: dict[str, Any], request: Requ
         await call.begun(task)
     except BaseException:
         call.disconnect()
-        task.cancel()
+        call.cancel(task)
+        # A thread of the application's goes on whatever it is told. Until it ends this invocation does, too: the worker
+        # takes no other one meanwhile, and the hard deadline holds.
+        await asyncio.wait((task,))
         raise
     try:
         return call.response(task)
@@ -141,7 +144,12 @@ async def respond(application: Application, scope: dict[str, Any], request: Requ
 async def _run(application: Application, scope: dict[str, Any], call: "_Call") -> None:
     """The application's call. What it raises behind its first bytes has no other place than the log."""
     try:
-        await application(scope, call.receive, call.send)
+        anyio = sys.modules.get("anyio")
+        if anyio is None:
+            await application(scope, call.receive, call.send)
+        else:
+            with anyio.CancelScope() as call.cancel_scope:
+                await application(scope, call.receive, call.send)
     except Exception as error:  # user code
         if not call.has_begun:
             raise
@@ -167,6 +175,7 @@ class _Call:
 
     def __init__(self, request: Request[Any], is_head: bool) -> None:
         self.has_begun = False
+        self.cancel_scope: Any = None
         self._is_head = is_head
         self._pieces = request.stream()
         self._reader: Any = None
@@ -314,6 +323,10 @@ class _Call:
         """The application has sent its last piece."""
         return self._complete
 
+    def cancel(self, task: "asyncio.Task[None]") -> None:
+        """Ends the application's waiting; by anyio where that is in use, which leaves no thread of its own alone."""
+        (task if self.cancel_scope is None else self.cancel_scope).cancel()
+
     def disconnect(self) -> None:
         """Nobody reads any more, or everything has been read: the application hears of it."""
         self._gone.set()
@@ -344,7 +357,7 @@ class _Rest:
         is_over = self._call.is_complete
         self._call.disconnect()
         if not is_over:
-            asyncio.get_running_loop().call_later(LEAVE_S, self._task.cancel)
+            asyncio.get_running_loop().call_later(LEAVE_S, self._call.cancel, self._task)
 
 
 class Lifespan:

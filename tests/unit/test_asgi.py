@@ -1,9 +1,11 @@
 """The ASGI bridge by itself: messages in their order, bodies piece by piece, clients that leave, and lifespans."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 from fastworker.adapters.asgi import AsgiApp, Lifespan
@@ -387,5 +389,31 @@ def test_a_response_that_cannot_be_sent_fails_and_leaves_no_task() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+
+
+def test_an_invocation_that_is_cancelled_lasts_as_long_as_a_thread_of_its_application() -> None:
+    """Else its worker would take another request beside the thread, and nobody would end that at its deadline."""
+    begun, go = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        begun.set()
+        go.wait()
+
+    async def application(scope: Any, receive: Receive, send: Send) -> None:
+        await anyio.to_thread.run_sync(compute)
+
+    async def run() -> None:
+        invocation = asyncio.ensure_future(answer_of(application))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        invocation.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not invocation.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await invocation
 
     asyncio.run(run())
