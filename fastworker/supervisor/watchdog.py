@@ -128,21 +128,35 @@ class Watchdog:
                     self.all_rest = False
 
     def _check(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
+        self._check_soft(slot, watch, row, now_ns)
+        self._check_hard(slot, watch, row, now_ns)
+        self._check_loop(slot, watch, row, now_ns)
+        return self._check_still(slot, watch, row, now_ns)
+
+    def _check_soft(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> None:
+        """Before the next scan, the soft deadline of what runs on the main thread: its signal, once."""
         soft_ns = row.inline_ns
         if soft_ns and soft_ns - now_ns < SCAN_S * 1e9 and watch.warned_ns != soft_ns:
             watch.warned_ns = soft_ns
-            self._loop.call_later(
-                max(0, soft_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._signal, slot, watch, SOFT_SIGNAL
-            )
+            self._loop.call_later(_until(soft_ns, now_ns), self._signal, slot, watch, SOFT_SIGNAL)
+
+    def _check_hard(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> None:
+        """Before the next scan, the earliest hard deadline: the stack, and then the end."""
         if row.deadline_ns and row.deadline_ns - now_ns < SCAN_S * 1e9 and not watch.pictured:
             watch.pictured = True
-            self._loop.call_later(max(0, row.deadline_ns - now_ns) / 1e9 + TIMER_SLACK_S, self._picture, slot, watch)
+            self._loop.call_later(_until(row.deadline_ns, now_ns), self._picture, slot, watch)
+
+    def _check_loop(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> None:
+        """A loop that does not turn while it has something to do: a warning, once for each time."""
         if row.loop_beat != watch.loop_beat:
             watch.loop_beat, watch.loop_beat_ns = row.loop_beat, now_ns
-        loop_still = bool(row.loop_beat) and now_ns - watch.loop_beat_ns > SLOW_S * 1e9
-        if loop_still and not row.inline_ns and watch.slow_beat != watch.loop_beat:
+        stands_still = bool(row.loop_beat) and now_ns - watch.loop_beat_ns > SLOW_S * 1e9
+        if stands_still and not row.inline_ns and watch.slow_beat != watch.loop_beat:
             watch.slow_beat = watch.loop_beat
             self._signal(slot, watch, LOOP_SIGNAL)
+
+    def _check_still(self, slot: int, watch: _Watch, row: WorkerRow, now_ns: int) -> State:
+        """A worker that does not move: the end, after STALLED_S of nothing else."""
         state = self._state(slot, watch, row, now_ns)
         if state is not State.STILL or now_ns < self._spared_until_ns:
             watch.still_ns = 0
@@ -225,3 +239,8 @@ class Watchdog:
             )
         if not late:
             log.error("worker.killed", slot=slot, pid=watch.process.pid, reason="deadline", **others, stack=picture)
+
+
+def _until(at_ns: int, now_ns: int) -> float:
+    """Seconds for a timer that must not be early."""
+    return max(0, at_ns - now_ns) / 1e9 + TIMER_SLACK_S
