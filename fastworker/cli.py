@@ -41,8 +41,6 @@ EXPOSED = (
     "whoever reaches this address can run every function, for nobody asks for keys here: let only those reach it "
     "who may run everything, or a proxy that asks"
 )
-# Measured: see docs/design.md, "A short spin hides the wake-up".
-SPIN_US = 50
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,7 +76,6 @@ def serve(argv: Sequence[str]) -> int:
             2,
             f"fastworker serve needs Linux (epoll, prctl), where Functions runs Python; this is {sys.platform}",
         )
-    import msgspec
 
     from fastworker import logs
     from fastworker.cpus import thread_variables, usable_cpus
@@ -101,9 +98,6 @@ def serve(argv: Sequence[str]) -> int:
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     cpus = usable_cpus()
     workers = settings.workers or cpus
-    if settings.spin is None:
-        # Spinning workers beyond the CPUs take time from those that work.
-        settings = msgspec.structs.replace(settings, spin=SPIN_US if workers <= cpus else 0)
     # Before the app is imported, and only where its user has not decided.
     for name, value in thread_variables(settings.threads, cpus=cpus, workers=workers).items():
         os.environ.setdefault(name, value)

@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=10_000)] | None,
         option(
             "microseconds from 0 to 10000, or auto",
-            "how long a worker polls before it blocks; auto: 50, or 0 with more workers than CPUs",
+            "how long a worker polls before it blocks; auto: 50, or 0 while CPUs are not free",
             word="auto",
         ),
     ] = None

@@ -59,6 +59,7 @@ from fastworker.worker.dispatch import Call, make_service
 from fastworker.worker.loop_thread import LoopThread
 from fastworker.worker.rest import Rest
 from fastworker.worker.slow_loop import SlowLoop
+from fastworker.worker.spin import Spin, scheduler_figures
 from fastworker.worker.turns import Turns
 
 # A worker that waits hears its control socket this often; nothing there is urgent (the board carries what is).
@@ -269,20 +270,20 @@ class Worker:
         """Until retired: an event, an answer, the next event."""
         poll, seat, rest, clock = self._shared.poll, self._seat, self._rest, time.monotonic_ns
         away = self._exchange.away
-        spin_ns, spin_until = (self._settings.spin or 0) * 1000, 0
+        spin, spin_until = Spin(self._settings.spin, scheduler_figures), 0
         while not rest.wanted or self._turn_aside():
             seat.beat()
             events: list[tuple[int, int]] = []
-            while clock() < spin_until and not events:
-                events = poll(0, 1)
+            while clock() < spin_until and not (events := poll(0, 1)):
+                os.sched_yield()  # else a client that could run would wait for the very CPU that it is polled on
             if not events:
                 events = rest.rest(poll, IDLE_S) or self._rest_long()
             if events:
                 self._take(events[0][0])
                 if away:  # no spin: the loop's thread wants the interpreter
                     rest.wanted = rest.wanted or self._turns.in_flight >= self._concurrency
-                elif spin_ns:
-                    spin_until = clock() + spin_ns
+                else:
+                    spin_until = spin.until(clock())
             if not events or self._mail != seat.mail:
                 self._hear()
 
