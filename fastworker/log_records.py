@@ -45,6 +45,8 @@ def _as_loggings_own(function: Any) -> Any:
 
 
 _original_log: Final = logging.Logger._log
+# What logging.getLevelName reads, and logging.addLevelName writes.
+_LEVEL_NAMES: Final = logging._levelToName
 
 
 def _log(
@@ -66,11 +68,11 @@ def _log(
         and _reaches_only_invocations(self)
     ):
         if not args:
-            capture.add(f"{logging.getLevelName(level)}: {msg}")
+            capture.add(f"{_LEVEL_NAMES.get(level) or logging.getLevelName(level)}: {msg}")
             return
         try:
             values = args[0] if len(args) == 1 and args[0] and isinstance(args[0], Mapping) else args
-            capture.add(f"{logging.getLevelName(level)}: {msg % values}")
+            capture.add(f"{_LEVEL_NAMES.get(level) or logging.getLevelName(level)}: {msg % values}")
             return
         except Exception:  # user code: the long way tells what is wrong with the arguments
             pass
@@ -83,7 +85,7 @@ _MAKE_RECORD: Final = logging.Logger.makeRecord
 
 
 def _reaches_only_invocations(logger: logging.Logger) -> bool:
-    if logger.filters or logger.disabled or logging.getLogRecordFactory() is not logging.LogRecord:
+    if logger.filters or logger.disabled or logging._logRecordFactory is not logging.LogRecord:  # type: ignore[attr-defined]
         return False
     # A Logger of the app's own kind, or a library (Sentry, tracers) that has put itself in the way.
     methods = logging.Logger

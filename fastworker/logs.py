@@ -56,20 +56,21 @@ class Capture:
     `left_out` counts the lines for which there was no room.
     """
 
-    __slots__ = ("__weakref__", "function", "invocation_id", "is_open", "left_out", "lines", "room")
+    # Of the class until they change: there is one of these for each invocation.
+    is_open = True
+    room = ROOM
+    left_out = 0
 
     def __init__(self, function: str, invocation_id: str) -> None:
         self.function = function
         self.invocation_id = invocation_id
         self.lines: list[str] = []
-        self.is_open = True
-        self.room = ROOM
-        self.left_out = 0
 
     def add(self, line: str) -> None:
         """Keeps a line, while there is room."""
-        self.room -= len(line) + LINE_COST
-        if self.room >= 0 and len(line) <= LONGEST_LINE:
+        size = len(line)
+        self.room = room = self.room - size - LINE_COST
+        if room >= 0 and size <= LONGEST_LINE:
             self.lines.append(line)
         else:
             self._add_beyond(line)

@@ -32,10 +32,8 @@ class Out(Generic[T]):
     See protocol 4.6.
     """
 
-    __slots__ = ("_value",)
-
-    def __init__(self) -> None:
-        self._value: T | None = None
+    # Of the class until it is set: there are as many of these as there are outputs in each invocation.
+    _value: T | None = None
 
     def set(self, value: T | None) -> None:
         """Make `value` what this output writes."""

@@ -10,24 +10,24 @@ from typing import Any
 
 import msgspec
 
-from fastworker.protocol.envelope import DECODE_ERRORS, Conversion, Decoder, conversion, explain
-from fastworker.protocol.messages import ClientError, Request, read_http, wrong_body
+from fastworker.protocol.envelope import DECODE_ERRORS, Decoder, Envelope, conversion, explain
+from fastworker.protocol.messages import ClientError, HttpData, Request, read_http, wrong_body
 
 
 def body_conversion(annotation: Any, type_name: str) -> Callable[[Request[Any]], Any]:
     """How a request's body becomes `annotation`. Raises TypeError for a type that msgspec cannot decode."""
-    to: Conversion = conversion(annotation)
+    from_text, _, from_bytes, optional = conversion(annotation)
 
     def convert(request: Request[Any]) -> Any:
         payload = request._payload_of()
         try:
-            if isinstance(payload, str):
-                return to.from_text(payload)
+            if type(payload) is str:
+                return from_text(payload)
             if payload is not None:
-                return to.from_bytes(payload)
+                return from_bytes(payload)  # type: ignore[arg-type]
         except DECODE_ERRORS as exc:
             raise wrong_body(exc) from None
-        if to.optional:
+        if optional:
             return None
         raise ClientError(f"body: expected {type_name}, got nothing")
 
@@ -86,8 +86,15 @@ def _same_request(request: Request[Any]) -> Request[Any]:
 def http_decoder(trigger: str, argument: Argument) -> Decoder:
     """The argument, from the request object that the envelope holds under the trigger's name."""
     if argument is _same_request:
-        return lambda value, envelope: Request(trigger, read_http(trigger, value))
-    return lambda value, envelope: argument(Request(trigger, read_http(trigger, value)))
+
+        def decode(value: Any, envelope: Envelope) -> Any:
+            return Request(trigger, value if type(value) is HttpData else read_http(trigger, value))
+    else:
+
+        def decode(value: Any, envelope: Envelope) -> Any:
+            return argument(Request(trigger, value if type(value) is HttpData else read_http(trigger, value)))
+
+    return decode
 
 
 def route_decoder(trigger: str, argument: Argument) -> Decoder:

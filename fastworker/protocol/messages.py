@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 else:
     T = TypeVar("T")
 
+# What JSON text of an object or array begins with, and no base64.
+BEGINS_JSON: Final = b"{["
 # Of a body that is handed out piece by piece.
 PIECE_SIZE = 256 * 1024
 # A body from here on is not held as it came once it has been decoded.
@@ -174,15 +176,15 @@ class _AtOnce(AsyncIterator[builtins.bytes]):
 class Request(Generic[T]):
     """The client's request. `Request[T]` has its body checked and converted to T before the handler runs."""
 
-    __slots__ = ("_body", "_data", "_headers", "_name", "_payload", "_query")
+    # Of the class until they are asked for: most requests are asked for their body alone.
+    _headers: Headers | None = None
+    _query: Values | None = None
+    _payload: builtins.bytes | str | msgspec.UnsetType | None = msgspec.UNSET
+    _body: Any = msgspec.UNSET
 
     def __init__(self, name: str, data: HttpData) -> None:
         self._name = name
         self._data = data
-        self._headers: Headers | None = None
-        self._query: Values | None = None
-        self._payload: builtins.bytes | str | msgspec.UnsetType | None = msgspec.UNSET
-        self._body: Any = msgspec.UNSET
 
     @property
     def method(self) -> str:
@@ -288,13 +290,14 @@ class Request(Generic[T]):
 
     def _payload_of(self) -> builtins.bytes | str | None:
         """The body as it came: text, or bytes for the content types that the host sends as base64."""
-        if self._payload is msgspec.UNSET:
-            self._payload = self._read_payload()
-        return self._payload
+        payload = self._payload
+        if payload is msgspec.UNSET:
+            payload = self._payload = self._read_payload()
+        return payload
 
     def _read_payload(self) -> builtins.bytes | str | None:
         raw = self._data.Body
-        if isinstance(raw, msgspec.UnsetType):
+        if raw is msgspec.UNSET:
             return None
         view = memoryview(raw)
         if len(view) > LARGE:
@@ -302,8 +305,10 @@ class Request(Generic[T]):
         try:
             if view[0] != QUOTE:  # no host sends anything but a string; a hand-written envelope has the body's text
                 text = str(raw, "utf-8")
-                return None if text == NULL else _base64(view) if self._is_binary() else text
-            return _base64(view[1:-1]) if self._is_binary() else decode_str(raw)
+                return None if text == NULL else _base64(view) if is_base64(self._data) else text
+            if view[1] in BEGINS_JSON or not is_base64(self._data):
+                return decode_str(raw)
+            return _base64(view[1:-1])
         except DECODE_ERRORS as exc:
             raise wrong(f"Data.{self._name}.Body", exc) from None
 
@@ -313,9 +318,6 @@ class Request(Generic[T]):
         data.Query, data.Headers = data.Query.copy(), data.Headers.copy()
         data.Params, data.Identities = data.Params.copy(), data.Identities.copy()
         data.Body = msgspec.UNSET
-
-    def _is_binary(self) -> bool:
-        return is_base64(self._data)
 
     def _strings(self, member: str, raw: msgspec.Raw) -> dict[str, str]:
         values = self._members(member, raw).items()
@@ -369,13 +371,12 @@ class Response:
     sends no other), and for a cookie's value with a separator.
     """
 
-    __slots__ = ("body", "content_type", "cookies", "headers", "status_code")
-
-    body: Any
-    status_code: int
-    headers: Mapping[str, Any] | Iterable[tuple[str, Any]] | None
-    content_type: str | None
-    cookies: Mapping[str, Any] | Iterable[str] | None
+    # Of the class until they are set: most responses have a body alone.
+    body: Any = None
+    status_code: int = 200
+    headers: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None
+    content_type: str | None = None
+    cookies: Mapping[str, Any] | Iterable[str] | None = None
 
     # True of a foreign framework's response (adapters/), which knows its own form in plain HTTP.
     is_exact = False
@@ -389,17 +390,23 @@ class Response:
         content_type: str | None = None,
         cookies: Mapping[str, str] | Iterable[str] | None = None,
     ) -> None:
-        _put_body(self, body)
-        _put_status(
-            self, status_code if type(status_code) is int and 200 <= status_code <= 999 else checked_status(status_code)
-        )
-        _put_headers(self, None if headers is None else checked_headers(headers))
-        _put_content_type(self, None if content_type is None else checked_content_type(content_type))
-        _put_cookies(self, None if cookies is None else checked_cookies(cookies))
+        # Not the way through __setattr__: what is put here is checked here.
+        if body is not None:
+            _put(self, "body", body)
+        if type(status_code) is not int or status_code != 200:
+            _put(self, "status_code", checked_status(status_code))
+        if headers is not None:
+            _put(self, "headers", checked_headers(headers))
+        if content_type is not None:
+            _put(self, "content_type", checked_content_type(content_type))
+        if cookies is not None:
+            _put(self, "cookies", checked_cookies(cookies))
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = _CHECKS.get(name)
-        object.__setattr__(self, name, value if check is None else check(value))
+        if check is None and not hasattr(type(self), name):
+            raise AttributeError(f"a {type(self).__name__} has no attribute {name!r} that could be set")
+        _put(self, name, value if check is None else check(value))
 
     @staticmethod
     def file(path: str | Path, *, content_type: str | None = None, download_as: str | None = None) -> "Response":
@@ -430,9 +437,4 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "content_type": checked_content_type,
     "cookies": checked_cookies,
 }
-# The constructor has checked: the slots themselves, without the way through __setattr__.
-_put_body: Final = Response.__dict__["body"].__set__
-_put_status: Final = Response.__dict__["status_code"].__set__
-_put_headers: Final = Response.__dict__["headers"].__set__
-_put_content_type: Final = Response.__dict__["content_type"].__set__
-_put_cookies: Final = Response.__dict__["cookies"].__set__
+_put: Final = object.__setattr__

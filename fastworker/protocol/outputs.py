@@ -106,6 +106,8 @@ def _collector(place: str, binary: bool) -> Encoder:
     def encode(value: Any) -> Any:
         if value is None:
             return NOTHING
+        if type(value) is str and not binary:  # one message of text, by far the usual
+            return base64_fragment(to_bytes(value, place))
         if isinstance(value, SEVERAL):
             messages = [message for message in value if message is not None]
             if len(messages) > 1:
@@ -195,8 +197,10 @@ def _objects(place: str, type_name: str) -> Encoder:
 def _http_named(place: str) -> Encoder:
     def encode(value: Any) -> dict[str, Any]:
         response = value if isinstance(value, Response) else as_response(value)
-        body, content_type = _http_body(response, place)
-        if isinstance(body, bytes):
+        body, content_type = response.body, response.content_type
+        if type(body) is not str or content_type is not None or looks_like_date(body):
+            body, content_type = _http_body(response, place)
+        if type(body) is bytes:
             raise UnencodableError(
                 f"{place}.body: the host cannot pass on bytes here; name the http output {RETURN!r} (status 200 and "
                 f"no headers then), or {RAW_HTTP}"

@@ -42,10 +42,7 @@ NO_DATA: Final = HttpData()
 class PlainRequest(Request[T]):
     """The client's request as it came; `arriving` is its body where that is read on demand."""
 
-    __slots__ = ("_arriving", "_http", "_params")
-
     def __init__(self, http: HttpRequest, params: Mapping[str, str | None], arriving: "Arriving | None" = None) -> None:
-        super().__init__("", NO_DATA)
         self._http = http
         self._params = params
         self._arriving = arriving
