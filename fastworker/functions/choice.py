@@ -9,7 +9,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from fastworker.functions.http_routes import HttpRoute
 from fastworker.functions.mixed_auth import Forwarding
-from fastworker.protocol.http1 import Headers, Request
+from fastworker.protocol.http_request import Headers, Request
 from fastworker.protocol.route_template import Params
 from fastworker.protocol.routing import RouteTable
 

@@ -5,13 +5,13 @@ Rule: no socket, no clock, no knowledge of functions. httptools (llhttp) does th
 the difference between "not whole yet" and "never going to be".
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import httptools
-import msgspec
 
+from fastworker.protocol.http_request import BodyPieces, Headers, Rejection, Request
+from fastworker.protocol.known_heads import KnownHeads
 from fastworker.protocol.request_head import (
     CONTENT_LENGTH,
     HASH,
@@ -39,48 +39,6 @@ COMMA: Final = b","
 # A body that came in one read is not counted in the server's budget; see Budget.
 COUNTED: Final = 64 * 1024
 
-Headers = list[tuple[bytes, bytes]]
-
-
-class BodyPieces:
-    """A body that is handed over as it comes, for whoever asked for that; `whole` once its last piece is here."""
-
-    __slots__ = ("pieces", "whole")
-
-    def __init__(self) -> None:
-        self.pieces: deque[bytes] = deque()
-        self.whole = False
-
-
-class Request(msgspec.Struct, gc=False):
-    """One whole request (but for BodyPieces), names and target as the client sent them.
-
-    Whoever has decoded a large body may take it out, so that it is not held twice.
-
-    Of several invocation ids the last one counts, also behind a comma, for the host adds its own behind a client's
-    (protocol 3.1).
-    """
-
-    method: bytes
-    target: bytes
-    headers: Headers
-    body: bytes | bytearray | BodyPieces
-    keep_alive: bool
-    invocation_id: bytes
-    traceparent: bytes | None
-    # Of what the client sent, where the envelope that holds it is larger than that; 0 elsewhere.
-    max_body: int = 0
-
-
-class Rejection(msgspec.Struct, frozen=True):
-    """What came cannot be a request: answer with `status`, then close, for what follows is not to be trusted."""
-
-    status: int
-    detail: str
-    # As far as they were read, for the log.
-    target: bytes = b""
-    invocation_id: bytes = b""
-
 
 class Budget(Protocol):
     """What the bodies of all connections may have together (buffered.py)."""
@@ -98,13 +56,14 @@ class HTTP1Connection:
     envelope may have that holds such a body; None if it takes none.
     `in_pieces` says of a method, target and headers whether the body is to be handed over as it comes: the request is
     told at the end of its head then, and `max_body`, which limits what is held in memory, does not count.
+    `heads` learns from requests that came in one read, so that the next of their like need not be parsed.
     `held` are the bytes that this connection has in the `budget` until `release`.
     """
 
     # More attributes than CPython finds quickly in an instance without slots (30).
     __slots__ = (
         *("_at_start", "_bodiless_bytes", "_body", "_budget", "_chunks", "_continue"),
-        *("_data", "_envelope_limit", "_events", "_fields", "_head_bytes", "_headers"),
+        *("_data", "_envelope_limit", "_events", "_fields", "_head_bytes", "_headers", "_heads"),
         *("_held_before", "_host", "_in_body", "_in_pieces", "_invocation_id", "_is_usual"),
         *("_line_seen", "_method", "_offset", "_parser", "_pieces", "_raw_head"),
         *("_rejection", "_target", "_traceparent", "held", "max_body", "mid_request"),
@@ -118,12 +77,14 @@ class HTTP1Connection:
         *,
         envelope_limit: Callable[[bytes, bytes], int | None] | None = None,
         budget: Budget | None = None,
+        heads: KnownHeads | None = None,
     ) -> None:
         self.max_body = max_body
         self.held = 0
         self._in_pieces = in_pieces
         self._envelope_limit = envelope_limit
         self._budget = budget
+        self._heads = heads
         self._events: list[Request | Rejection] = []
         self._rejection: Rejection | None = None
         # What is being parsed, and from where on; a request line begins there if `_at_start`.
@@ -454,6 +415,8 @@ class HTTP1Connection:
             )
             if size > self.max_body:
                 request.max_body = self.max_body
+            elif self._heads is not None and self._is_usual and self._at_start and not self._fields:
+                self._heads.learn(self._data, request)
             self._events.append(request)
         self._start()
         if not self._is_usual or self._fields:

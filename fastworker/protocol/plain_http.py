@@ -15,7 +15,7 @@ import orjson
 
 from fastworker.protocol.answer import JSON, Answer
 from fastworker.protocol.headers import FRAMING, cookie_lines, given_content_type, header_bytes, header_pairs
-from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.jsontext import BUFFERS, encode_json, to_bytes
 from fastworker.protocol.messages import BodyStream, Headers, HttpData, Request, Response, Values, WholeBody
 from fastworker.protocol.outputs import COMMON

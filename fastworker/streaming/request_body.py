@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from fastworker.errors import RequestError
-from fastworker.protocol.http1 import BodyPieces
+from fastworker.protocol.http_request import BodyPieces
 from fastworker.protocol.request_head import RefusedError
 
 # An exception that another thread raises in this one waits for the end of a system call.

@@ -30,7 +30,8 @@ from fastworker.ipc.board import LoopSeat, Seat
 from fastworker.ipc.counters import BLOCK, NO_FUNCTION, is_ok
 from fastworker.outcomes import NONE
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem, render, render_head
-from fastworker.protocol.http1 import BodyPieces, HTTP1Connection, Rejection, Request
+from fastworker.protocol.http1 import HTTP1Connection
+from fastworker.protocol.http_request import BodyPieces, Rejection, Request
 from fastworker.streaming.request_body import ArrivingBody
 from fastworker.streaming.stream_writer import Outgoing
 from fastworker.worker.dispatch import Call, Plain, Service

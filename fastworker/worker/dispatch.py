@@ -38,7 +38,7 @@ from fastworker.logs import Capture, log, write_refusal
 from fastworker.outcomes import NONE, REJECTED
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem
 from fastworker.protocol.body_limit import envelope_limit
-from fastworker.protocol.http1 import BodyPieces, Headers, Rejection, Request
+from fastworker.protocol.http_request import BodyPieces, Headers, Rejection, Request
 from fastworker.protocol.messages import LARGE
 from fastworker.protocol.plain_http import Arriving, PlainRequest
 from fastworker.settings import Settings

@@ -14,7 +14,8 @@ from fastworker.deadline import Deadline
 from fastworker.functions.app import App
 from fastworker.functions.invocation import Rejected, begin
 from fastworker.functions.loaded_app import assemble
-from fastworker.protocol.http1 import BodyPieces, HTTP1Connection, Rejection, Request
+from fastworker.protocol.http1 import HTTP1Connection
+from fastworker.protocol.http_request import BodyPieces, Rejection, Request
 
 app = App()
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from fastworker.functions.http_routes import HttpRoute
 from fastworker.functions.mixed_auth import LEVELS
-from fastworker.protocol.http1 import Request
+from fastworker.protocol.http_request import Request
 from fastworker.protocol.routing import RouteTable, decoded_path
 
 ID = b"7b4f3a0e-5d0b-4a37-b0a9-0d7d6a1f2c11"

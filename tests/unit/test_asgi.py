@@ -12,7 +12,7 @@ from fastworker.adapters.asgi import AsgiApp, Lifespan
 from fastworker.adapters.exact_response import ExactResponse
 from fastworker.errors import AppLoadError
 from fastworker.protocol.answer import Answer
-from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.plain_http import PlainRequest, Streaming
 
 Receive = Callable[[], Awaitable[Any]]

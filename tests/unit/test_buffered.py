@@ -8,7 +8,8 @@ import pytest
 
 from fastworker.ipc.board import Board, Seat
 from fastworker.ipc.buffered import Buffered, default_limit
-from fastworker.protocol.http1 import COUNTED, HTTP1Connection, Rejection, Request
+from fastworker.protocol.http1 import COUNTED, HTTP1Connection
+from fastworker.protocol.http_request import Rejection, Request
 
 MIB = 1 << 20
 

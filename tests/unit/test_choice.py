@@ -8,7 +8,7 @@ from fastworker.errors import MixedAuthError
 from fastworker.functions.choice import Choice
 from fastworker.functions.http_routes import HttpRoute
 from fastworker.functions.mixed_auth import LEVELS, check_levels, may_not_redirect, reachable
-from fastworker.protocol.http1 import Request
+from fastworker.protocol.http_request import Request
 from fastworker.protocol.routing import decoded_path
 from tests.unit.forwarding_host import ID, Client, ForwardingHost, Mode, written_anew
 

@@ -15,7 +15,7 @@ import uvloop
 from fastworker.functions.loaded_app import load_app
 from fastworker.ipc.board import Board, Seat
 from fastworker.protocol.answer import Answer, Streamed
-from fastworker.protocol.http1 import Request
+from fastworker.protocol.http_request import Request
 from fastworker.settings import parse_settings
 from fastworker.worker.dispatch import Service
 

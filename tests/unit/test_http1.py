@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastworker.protocol.http1 import HEAD_LIMIT, HTTP1Connection, Rejection, Request
+from fastworker.protocol.http1 import HEAD_LIMIT, HTTP1Connection
+from fastworker.protocol.http_request import Rejection, Request
 
 MAX_BODY = 1000
 

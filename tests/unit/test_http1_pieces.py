@@ -3,7 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastworker.protocol.http1 import HEAD_LIMIT, BodyPieces, HTTP1Connection, Rejection, Request
+from fastworker.protocol.http1 import HEAD_LIMIT, HTTP1Connection
+from fastworker.protocol.http_request import BodyPieces, Rejection, Request
 from tests.unit.test_http1 import BARE, CHUNKED, CONTINUE, OFFER, OFFER_CHUNKED, SIZED, STREAM, cut, fed
 
 UPLOAD = b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"

@@ -36,7 +36,7 @@ from fastworker.protocol.body_limit import decoded_size
 from fastworker.protocol.envelope import Metadata
 from fastworker.protocol.forms import read_form
 from fastworker.protocol.http1 import HTTP1Connection
-from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.messages import HttpData, Request, Response
 from fastworker.protocol.plain_http import PlainRequest
 from fastworker.protocol.routing import RouteTable

@@ -10,7 +10,7 @@ import fastworker as fw
 from fastworker.config.host_json import HttpMode
 from fastworker.functions.build import Function
 from fastworker.functions.loaded_app import assemble
-from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.messages import ClientError
 from fastworker.protocol.plain_http import PlainRequest
 from fastworker.testing import TestClient

@@ -13,7 +13,7 @@ from fastworker.errors import RequestError
 from fastworker.functions.invocation import _plain_answer
 from fastworker.hostrules.principals import principal_identity
 from fastworker.protocol.answer import Answer
-from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.jsontext import UnencodableError
 from fastworker.protocol.messages import ClientError, Response
 from fastworker.protocol.plain_http import FileBody, PlainRequest, Streaming, plain_answer

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fastworker.errors import ClientGoneError, RequestError
-from fastworker.protocol.http1 import BodyPieces
+from fastworker.protocol.http_request import BodyPieces
 from fastworker.streaming.request_body import ArrivingBody
 
 

@@ -7,8 +7,8 @@ import pytest
 
 import fastworker as fw
 from fastworker.functions.loaded_app import assemble
-from fastworker.protocol.http1 import BodyPieces
-from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.http_request import BodyPieces
+from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.plain_http import PlainRequest
 from fastworker.streaming.request_body import ArrivingBody
 

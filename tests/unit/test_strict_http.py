@@ -3,7 +3,8 @@
 import h11
 import pytest
 
-from fastworker.protocol.http1 import HEAD_LIMIT, HTTP1Connection, Rejection, Request
+from fastworker.protocol.http1 import HEAD_LIMIT, HTTP1Connection
+from fastworker.protocol.http_request import Rejection, Request
 from tests.http_vectors import VECTORS, Vector
 
 NAMES = [vector.name for vector in VECTORS]

@@ -11,7 +11,7 @@ import pytest
 from fastworker.adapters.exact_response import ExactResponse
 from fastworker.adapters.wsgi import BodyFile, WsgiApp
 from fastworker.protocol.answer import Answer
-from fastworker.protocol.http1 import Request as HttpRequest
+from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.plain_http import FileBody, PlainRequest, Streaming
 
 
