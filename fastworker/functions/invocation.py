@@ -6,6 +6,7 @@ Rule: user code is called here and nowhere else, and whatever it raises becomes 
 
 import asyncio
 import inspect
+import types
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +24,7 @@ from fastworker.protocol.envelope import Metadata
 from fastworker.protocol.jsontext import UnencodableError
 from fastworker.protocol.messages import LARGE, ClientError, Response
 from fastworker.protocol.outputs import NOTHING, as_response, problem_response, render_answer
-from fastworker.protocol.plain_http import FileBody, PlainRequest, Streaming, plain_answer
+from fastworker.protocol.plain_http import FileBody, PlainRequest, Streaming, plain_answer, text_answer
 from fastworker.streaming.stream_sender import send, send_async
 from fastworker.streaming.stream_writer import Outgoing
 
@@ -62,7 +63,10 @@ class Invocation:
     None where an envelope is answered.
     """
 
-    __slots__ = ("arguments", "capture", "deadline", "error", "expired", "function", "id", "outgoing")
+    # Of the class until they change.
+    expired = False
+    error: BaseException | None = None
+    outgoing: Outgoing | None = None
 
     def __init__(self, function: Function, invocation_id: str, deadline: Deadline) -> None:
         self.function = function
@@ -70,9 +74,6 @@ class Invocation:
         self.deadline = deadline
         self.capture = logs.Capture(function.name, invocation_id)
         self.arguments: dict[str, Any] = {}
-        self.expired = False
-        self.error: BaseException | None = None
-        self.outgoing: Outgoing | None = None
 
 
 def begin(
@@ -90,9 +91,10 @@ def begin(
     Raises Rejected, which holds the answer, if the request does not fit the function.
     """
     invocation = Invocation(function, invocation_id, deadline)
+    arguments = invocation.arguments
     try:
         envelope = function.read_envelope(body)
-        data, arguments = envelope.Data, invocation.arguments
+        data = envelope.Data
         if max_body:
             check_bodies(function.bindings, data, max_body)
         for name, decode in function.decoders:
@@ -155,7 +157,7 @@ def run_sync(invocation: Invocation) -> Answer | Streamed:
         result = invocation.function.handler(**invocation.arguments)
         if forks.in_child:
             forks.leave(None)
-        if inspect.iscoroutine(result):
+        if type(result) is types.CoroutineType:
             result.close()
             raise TypeError("the handler returned a coroutine: declare it with `async def`")
         if invocation.outgoing is None:
@@ -217,7 +219,9 @@ async def run_async(invocation: Invocation) -> Answer | Streamed:
 def _values(invocation: Invocation, result: Any) -> dict[str, Any]:
     """What the handler set and returned, by output."""
     function, arguments = invocation.function, invocation.arguments
-    values = {name: arguments[name]._value for name in function.outs}
+    values = {}
+    for name in function.outs:
+        values[name] = arguments[name]._value
     if isinstance(result, Result):
         _check_names(function, result.outputs)
         values.update(result.outputs)
@@ -235,6 +239,8 @@ def _plain_answer(invocation: Invocation, result: Any) -> Answer | Streaming | F
     output = invocation.function.http_output
     assert output is not None  # plain HTTP is for functions that have one
     value = _values(invocation, result).get(output)
+    if type(value) is str:
+        return text_answer(value)
     answer = plain_answer(value if isinstance(value, Response) else as_response(value))
     if answer.status in REDIRECTIONS and not invocation.function.may_redirect:
         raise UnencodableError(
@@ -266,10 +272,11 @@ def _answer(invocation: Invocation, result: Any) -> Answer:
     for name, encode in function.encoders.items():
         # An http output is always set, for without one the host answers `200 {}` (trap 22).
         encoded = encode(values.get(name))
-        if name == "$return":
-            return_value = None if encoded is NOTHING else encoded
-        elif encoded is not NOTHING:
-            outputs[name] = encoded
+        if encoded is not NOTHING:
+            if name == "$return":
+                return_value = encoded
+            else:
+                outputs[name] = encoded
     return Answer(200, render_answer(outputs, invocation.capture.finished(), return_value))
 
 

@@ -196,6 +196,8 @@ def _objects(place: str, type_name: str) -> Encoder:
 
 def _http_named(place: str) -> Encoder:
     def encode(value: Any) -> dict[str, Any]:
+        if type(value) is str and not looks_like_date(value):
+            return {"statusCode": 200, "body": value}
         response = value if isinstance(value, Response) else as_response(value)
         body, content_type = response.body, response.content_type
         if type(body) is not str or content_type is not None or looks_like_date(body):

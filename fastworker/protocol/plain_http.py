@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, cast
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 import msgspec
 import orjson
@@ -17,7 +17,7 @@ from fastworker.protocol.answer import JSON, Answer
 from fastworker.protocol.headers import FRAMING, cookie_lines, given_content_type, header_bytes, header_pairs
 from fastworker.protocol.http_request import Request as HttpRequest
 from fastworker.protocol.jsontext import BUFFERS, encode_json, to_bytes
-from fastworker.protocol.messages import BodyStream, Headers, HttpData, Request, Response, Values, WholeBody
+from fastworker.protocol.messages import BodyStream, Headers, Request, Response, Values, WholeBody
 from fastworker.protocol.outputs import COMMON
 from fastworker.protocol.streams import BYTES, TEXT, EventItems, EventStream, Items, is_stream
 
@@ -36,7 +36,7 @@ ID_CLAIM: Final = f"{SOAP_CLAIMS}/nameidentifier"
 NAME_CLAIM: Final = f"{SOAP_CLAIMS}/name"
 ROLE_CLAIM: Final = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
 
-NO_DATA: Final = HttpData()
+TEXT_BYTES: Final = TEXT.encode()
 
 
 class PlainRequest(Request[T]):
@@ -66,8 +66,13 @@ class PlainRequest(Request[T]):
         if self._query is None:
             lists: dict[str, list[str]] = {}
             text = self._http.target.partition(b"?")[2].decode("latin-1")
-            for name, value in parse_qsl(text, keep_blank_values=True):
-                lists.setdefault(name, []).append(value)
+            is_quoted = "%" in text or "+" in text
+            for pair in text.split("&") if text else ():
+                name, _, value = pair.partition("=")
+                if is_quoted:
+                    name, value = unquote_plus(name), unquote_plus(value)
+                if pair:
+                    lists.setdefault(name, []).append(value)
             self._query = Values("query parameter", {name: ",".join(v) for name, v in lists.items()}, lists)
         return self._query
 
@@ -184,11 +189,19 @@ class FileBody(msgspec.Struct, frozen=True, gc=False):
     path: Path | int
 
 
+def text_answer(text: str) -> Answer:
+    """The answer of a handler that returned text and nothing else. Raises UnencodableError."""
+    return Answer(200, to_bytes(text, "the response's body"), TEXT_BYTES)
+
+
 def plain_answer(response: Response) -> Answer | Streaming | FileBody:
     """The answer for what the handler gave. Raises UnencodableError."""
     if response.is_exact:
         return response.in_plain_http()  # type: ignore[attr-defined, no-any-return]
     status, body = response.status_code, response.body
+    is_bare = response.headers is None and response.cookies is None and response.content_type is None
+    if is_bare and type(body) is str and status not in BODILESS:
+        return Answer(status, to_bytes(body, "the response's body"), TEXT_BYTES)
     pairs = [pair for pair in header_pairs(response) if str(pair[0]).lower() not in LEFT_OUT]
     pairs += [("Set-Cookie", line) for line in cookie_lines(response)]
     headers = header_bytes(pairs, "the response's headers")
@@ -199,7 +212,7 @@ def plain_answer(response: Response) -> Answer | Streaming | FileBody:
     if body is None:
         return Answer(status, b"", kind, headers)
     if isinstance(body, str):
-        return Answer(status, to_bytes(body, "the response's body"), kind or TEXT.encode(), headers)
+        return Answer(status, to_bytes(body, "the response's body"), kind or TEXT_BYTES, headers)
     if isinstance(body, BUFFERS):
         return Answer(status, body if isinstance(body, bytes) else bytes(body), kind or BYTES.encode(), headers)
     if isinstance(body, Path):
