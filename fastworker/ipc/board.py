@@ -28,8 +28,8 @@ of its own; deadlines, counters and waits of both are read as one.
                     | buffered  bytes of bodies  |  | tally     the counter of its end; 0 = not known yet  |
                     |- the loop's ---------------|  | target    what that is about to become (counters.py) |
                     | beat      turns; 0 = rests |  | invocation id, function name: text, zero-padded      |
-                    | deadline  the earliest     |  +------------------------------------------------------+
-                    | served, failed, waited_ms  |
+                    | deadline  the earliest     |  | answered  see below; 0 = ask the kernel              |
+                    | served, failed, waited_ms  |  +------------------------------------------------------+
                     | letting   1 = between two  |
                     |- the main thread's --------|
                     | rests     1 = no beats     |
@@ -41,6 +41,8 @@ looks at the rows once a second only, which it does while every worker rests. A 
 afterwards, twice (supervisor/ticks.py). So one of both sees the other.
 `letting` is 1 while the loop is between emptying a row and arming its connection: until then that looks like a
 connection which nobody has (connections.Audit).
+`answered` is when the last request was taken, if its answer left whole and nothing has been written since: `before` and
+`length` are all that was ever written then, and the next request has come later.
 """
 
 import enum
@@ -64,6 +66,8 @@ OWNER, PHASE = 0, 1
 _BEGUN = struct.Struct("=8q64s128s48x")
 _BEGUN_OFFSET = 16
 _BEFORE, _LENGTH, _CLOSING, _TALLY, _TARGET = 4, 5, 6, 8, 9
+# Behind all that, and set to 0 by begin() with it.
+_ANSWERED = 34
 # The length of an answer that is made while it is sent.
 ENDLESS = 1 << 62
 # A worker that rests beats once in so long.
@@ -220,8 +224,13 @@ class Board:
         return owner - 1 if owner else None
 
     def release(self, number: int) -> None:
-        """Nobody has the connection any more. Comes before it is armed again, never after."""
-        self._words[self._row(number)] = 0
+        """Nobody has the connection any more. Comes before it is armed again, never after.
+
+        Its worker is dead, and whatever has been written to it since is not in its row.
+        """
+        row = self._row(number)
+        self._words[row + _ANSWERED] = 0
+        self._words[row] = 0
 
     def _row(self, number: int) -> int:
         return self._rows + (number - self.first_number) * CONNECTION_WORDS
@@ -346,6 +355,10 @@ class Seat:
         """So long a request lay in its socket. `counters` are those of its function."""
         self._words[self._waited_ms] += milliseconds
         self.counting.wait(counters, milliseconds)
+
+    def ask_kernel(self, number: int) -> None:
+        """The row does not tell what has been written to the connection: it is a new one, or more has been."""
+        self._words[number * CONNECTION_WORDS + self._offset + _ANSWERED] = 0
 
     def gone(self, number: int, tally: int) -> int:
         """The client does not read an answer that was OK: returns what it is counted as instead."""

@@ -14,7 +14,7 @@ characters that mean nothing anywhere, and whatever is not whole, or is framed i
     Content-Length: <digits: may differ, where that is the last line> CRLF CRLF
 """
 
-from typing import Final
+from typing import Any, Final
 
 from fastworker.protocol.http_request import Headers, Request
 
@@ -47,7 +47,7 @@ NO_LENGTH, CHUNKED, COUNTED = range(3)
 
 
 class KnownHead:
-    """A head and the request that the parser made of it. `chosen` is for whoever serves such requests."""
+    """A head and the request that the parser made of it. `chosen` is kept here by whoever serves such requests."""
 
     __slots__ = ("_counted_at", "_ids", "_traced_at", "chosen", "end", "framing", "request")
 
@@ -55,7 +55,7 @@ class KnownHead:
         self.request = request
         self.end = end
         self.framing = framing
-        self.chosen: object = None
+        self.chosen: Any = None
         own = request.invocation_id
         headers = request.headers
         self._ids = [at for at, (_, value) in enumerate(headers) if own and value == own]
@@ -179,7 +179,7 @@ class KnownHeads:
         self._heads[key] = KnownHead(like, end, framing)
         found = self.find(data)
         if found is None or found[0].request_of(*found[1:]) != request:
-            del self._heads[key]
+            self._heads.pop(key, None)
 
 
 def _unchunked(data: bytes, at: int) -> bytes | None:

@@ -123,26 +123,32 @@ class Exchange:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def _receive(self, conversation: Conversation) -> bool:
-        """Takes what has arrived. True when there is a whole request; False when there is not, or never will be."""
+    def _receive(self, conversation: Conversation, data: bytes | None = None) -> bool:
+        """Takes what has arrived, behind `data`, which somebody else has read.
+
+        True when there is a whole request; False when there is not, or never will be.
+        """
         http = conversation.http
         while not conversation.queue:
-            try:
-                data = conversation.socket.recv(BODY_READ_SIZE if http.mid_request else READ_SIZE)
-            except BlockingIOError:
-                return False
-            except OSError as error:  # reset
-                if error.errno in NOT_OURS:
-                    raise
-                data = b""
+            if data is None:
+                try:
+                    data = conversation.socket.recv(BODY_READ_SIZE if http.mid_request else READ_SIZE)
+                except BlockingIOError:
+                    return False
+                except OSError as error:  # reset
+                    if error.errno in NOT_OURS:
+                        raise
+                    data = b""
             if not data:
                 conversation.closing = True
                 return False
             self._seat.reading(conversation.number)
             conversation.queue.extend(http.receive_data(data))
+            data = None
             if http.mid_request:
                 self._seat.beat()  # a large body may keep this thread busy for long
                 if http.take_continue():
+                    self._seat.ask_kernel(conversation.number)
                     with contextlib.suppress(OSError):
                         conversation.socket.send(CONTINUE)
         return True
@@ -350,11 +356,12 @@ class InPlace(Exchange):
         self.loop_seat: LoopSeat
         self._between_requests = mail  # type: ignore[method-assign]
 
-    def read(self, conversation: Conversation) -> None:
-        """Reads and answers, until the connection is let go, or is in the loop's hands."""
+    def read(self, conversation: Conversation, data: bytes | None = None) -> None:
+        """Reads on behind `data` and answers, until the connection is let go, or is in the loop's hands."""
         patient_until = 0
         while True:
-            if self._receive(conversation):
+            data, taken = None, data
+            if self._receive(conversation, taken):
                 if not self._advance(conversation):
                     return
                 patient_until = 0  # answered, and part of another is here
@@ -378,7 +385,24 @@ class InPlace(Exchange):
             answer = self._service.never_started(call, (now_ns - call.deadline.sent_ns) / 1e9)
         else:
             answer = self._service.run(call, self._plain(conversation, call))
+        self.go_on(conversation, answer)
+
+    # -- what the straight line (straight_line.py) leaves to this one ----------------------------------------------
+
+    def read_whole(self, conversation: Conversation, request: Request) -> None:
+        """A whole request is here, and it is not one for the straight line."""
+        conversation.queue.append(request)
+        self.read(conversation)
+
+    def go_on(self, conversation: Conversation, answer: Answer | Streamed) -> None:
+        """The handler has ended; its answer is to be sent, or counted."""
         if self._end(conversation, answer) and self._advance(conversation):
+            self.read(conversation)
+
+    def write_on(self, conversation: Conversation, rest: memoryview) -> None:
+        """`rest` is what the client has had no room for."""
+        conversation.rest = rest
+        if (self._write(conversation) or self._write_on(conversation)) and self._advance(conversation):
             self.read(conversation)
 
     def _answer(self, conversation: Conversation, call: Call) -> Answer | Streamed | None:

@@ -39,8 +39,10 @@ from fastworker.outcomes import NONE, REJECTED
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem
 from fastworker.protocol.body_limit import envelope_limit
 from fastworker.protocol.http_request import BodyPieces, Headers, Rejection, Request
+from fastworker.protocol.known_heads import KnownHead
 from fastworker.protocol.messages import LARGE
 from fastworker.protocol.plain_http import Arriving, PlainRequest
+from fastworker.protocol.route_template import Params
 from fastworker.settings import Settings
 from fastworker.streaming.stream_writer import Outgoing
 from fastworker.worker.interrupt import MainThread
@@ -150,6 +152,22 @@ class Service:
         function, name, limit_ns, grace_ns, counters = target
         deadline = deadline_from(now_ns - waited_ms * 1_000_000, limit_ns, grace_ns)
         return Call(request, function, deadline, waited_ms, name or request.target[1:], counters, params)
+
+    def target_of(self, known: KnownHead) -> tuple[Target, Params | None, bool]:
+        """What requests with this head ask for, and whether the straight line may serve them; kept with the head.
+
+        Neither method, target nor headers differ among them, but for ids, and nothing is decided by those.
+        """
+        request = known.request
+        target, params = self._choice.of(request)
+        function, method = target[0], request.method
+        is_usual = function is not None and not function.is_async
+        if params is None:
+            is_usual = is_usual and method == b"POST"
+        elif function is not None:
+            is_usual = is_usual and method != b"HEAD" and not function.streams_request
+        known.chosen = target, params, is_usual
+        return target, params, is_usual
 
     def _streams_requests(self, app: LoadedApp) -> bool:
         return app.host.http_mode == "proxy" and any(f.streams_request for f in app.functions.values())

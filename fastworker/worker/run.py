@@ -17,16 +17,14 @@ epoll: while it is busy, other workers do.
 
 import contextlib
 import faulthandler
-import inspect
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fastworker import forks
-from fastworker.errors import NOT_OURS, AppLoadError, FastworkerError, HookError, one_line
+from fastworker.errors import NOT_OURS, AppLoadError, FastworkerError, HookError
 from fastworker.functions.loaded_app import LoadedApp, load_app
 from fastworker.ipc import linux
 from fastworker.ipc.board import REST_S, LoopSeat, Seat
@@ -51,15 +49,18 @@ from fastworker.ipc.control import (
 from fastworker.ipc.inherited import Inherited
 from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SOFT_SIGNAL, WAKE_SIGNAL
 from fastworker.log_records import inherit_invocation_in_threads, log_into_invocations_directly
-from fastworker.logs import log, write_traceback
+from fastworker.logs import log
 from fastworker.protocol.http1 import HTTP1Connection
+from fastworker.protocol.known_heads import KnownHeads
 from fastworker.settings import Settings
-from fastworker.worker.connection import Conversation, InPlace
+from fastworker.worker.connection import READ_SIZE, Conversation, InPlace
 from fastworker.worker.dispatch import Call, make_service
+from fastworker.worker.hooks import run_hook
 from fastworker.worker.loop_thread import LoopThread
 from fastworker.worker.rest import Rest
 from fastworker.worker.slow_loop import SlowLoop
 from fastworker.worker.spin import Spin, scheduler_figures
+from fastworker.worker.straight_line import straight_line
 from fastworker.worker.turns import Turns
 
 # A worker that waits hears its control socket this often; nothing there is urgent (the board carries what is).
@@ -155,6 +156,7 @@ class Worker:
         self._exchange.turns, self._exchange.loop_seat = self._turns, self._loop_seat
         self._inbox: dict[Conversation, Call] = {}  # handed back by the loop
         self._taken_ns = int((settings.limits.server_s + settings.grace) * 1e9)
+        self._heads = KnownHeads()
         self._wanted: int | None = None
         self._mail = 0
         self._retiring = False
@@ -180,7 +182,7 @@ class Worker:
         inherit_invocation_in_threads()
         log_into_invocations_directly()
         for hook in self._app.start_hooks:
-            self._run_hook(hook, "on_worker_start")
+            run_hook(hook, "on_worker_start", self._thread, self._seat.beat)
         linux.keep_streams_taken()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)  # whatever the import or a hook has blocked
         self._thread.note_hooks()
@@ -211,28 +213,12 @@ class Worker:
         self._seat.inline(time.monotonic_ns() + int(STOP_HOOKS_S * 1e9))
         for hook in self._app.stop_hooks:
             try:
-                self._run_hook(hook, "on_worker_stop")
+                run_hook(hook, "on_worker_stop", self._thread, self._seat.beat)
             except HookError as error:
                 log.error("hook.failed", detail=str(error))
         self._seat.inline(0)
         self._thread.end(until, self._seat.beat)
         self._service.close(began + drain_s - time.monotonic(), self._seat.beat)
-
-    def _run_hook(self, hook: Callable[[], Any], kind: str) -> None:
-        try:
-            result = hook()
-            if forks.in_child:
-                forks.leave(None)
-            if inspect.isawaitable(result):
-                self._thread.wait(result, self._seat.beat)
-        except FastworkerError:
-            raise  # an adapter's, which says by itself what is wrong
-        except BaseException as error:  # user code
-            if forks.in_child:
-                forks.leave(error)
-            name = getattr(hook, "__qualname__", repr(hook))
-            write_traceback(f"the {kind} hook {name} failed", error)
-            raise HookError(f"the {kind} hook {name} failed: {one_line(error)}") from error
 
     def _on_broken_import(self, modules: list[str]) -> None:
         """A deadline strikes inside an import: these modules are half-made, so this worker serves nobody after it."""
@@ -271,6 +257,7 @@ class Worker:
         poll, seat, rest, clock = self._shared.poll, self._seat, self._rest, time.monotonic_ns
         away = self._exchange.away
         spin, spin_until = Spin(self._settings.spin, scheduler_figures), 0
+        go = straight_line(self._exchange, self._shared, self._heads, self._conversations, self._taken_ns)
         while not rest.wanted or self._turn_aside():
             seat.beat()
             events: list[tuple[int, int]] = []
@@ -279,7 +266,8 @@ class Worker:
             if not events:
                 events = rest.rest(poll, IDLE_S) or self._rest_long()
             if events:
-                self._take(events[0][0])
+                if not go(number := events[0][0], clock()):
+                    self._take(number)
                 if away:  # no spin: the loop's thread wants the interpreter
                     rest.wanted = rest.wanted or self._turns.in_flight >= self._concurrency
                 else:
@@ -343,8 +331,9 @@ class Worker:
             self._exchange.resume(conversation, call)
 
     def _take(self, number: int) -> None:
+        """An event on a connection that this worker does not hold yet."""
         self._seat.take(number, time.monotonic_ns() + self._taken_ns)
-        conversation = self._conversations.get(number) or self._fetch(number)
+        conversation = self._fetch(number)
         if conversation is None:
             self._seat.release(number)
         else:
@@ -426,7 +415,9 @@ class Worker:
                 self._service.reads_in_pieces,
                 envelope_limit=self._service.envelope_limit,
                 budget=self._buffered,
+                heads=self._heads if self._settings.max_body >= READ_SIZE else None,
             )
+            self._seat.ask_kernel(number)
             self._conversations[number] = Conversation(number, connection, http)
 
     def _drop(self, number: int) -> bool:
