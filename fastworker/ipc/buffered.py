@@ -7,7 +7,7 @@ Rule: no lock and no message. A sum that is a moment old lets through one read (
 from pathlib import Path
 
 from fastworker.cpus import memory_bytes
-from fastworker.ipc.board import Seat
+from fastworker.ipc.seat import Seat
 
 # The rest is for the app itself, and for what a body is decoded into.
 SHARE = 4

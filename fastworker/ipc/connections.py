@@ -29,6 +29,7 @@ import socket
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from fastworker.errors import AppLoadError
 from fastworker.ipc import linux
 from fastworker.ipc.board import Board
 
@@ -301,13 +302,22 @@ class Held:
         self._shared = shared
         self._sockets: dict[int, socket.socket] = {}
 
-    def try_out(self, number: int) -> None:
-        """Whether this process can have a descriptor under `number`; nothing is left there.
+    def check_room(self, last: int, app: str) -> None:
+        """Whether this process can have descriptors up to `last`; nothing is left there.
 
         Raises:
-            OSError, ValueError: as `linux.duplicate_at`.
+            AppLoadError: the import of `app` has left no room for them.
         """
-        os.close(linux.duplicate_at(self._shared.fileno(), number))
+        try:
+            os.close(linux.duplicate_at(self._shared.fileno(), last))
+        except (OSError, ValueError) as error:
+            raise AppLoadError(
+                app,
+                [
+                    f"the import has lowered the hard limit of open files (RLIMIT_NOFILE), and connections need "
+                    f"descriptors up to {last}: lower the soft limit only ({error})"
+                ],
+            ) from error
 
     def get(self, number: int) -> socket.socket | None:
         return self._sockets.get(number)

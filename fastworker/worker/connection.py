@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 
 from fastworker.errors import NOT_OURS, ClientGoneError, RequestError
 from fastworker.ipc import linux
-from fastworker.ipc.board import LoopSeat, Seat
 from fastworker.ipc.counters import BLOCK, NO_FUNCTION, is_ok
+from fastworker.ipc.seat import LoopSeat, Seat
 from fastworker.outcomes import NONE
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem, render, render_head
 from fastworker.protocol.http1 import HTTP1Connection

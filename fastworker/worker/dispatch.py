@@ -31,9 +31,10 @@ from fastworker.functions.invocation import (
 )
 from fastworker.functions.loaded_app import LoadedApp, host_timeout_s
 from fastworker.functions.mixed_auth import may_not_redirect
-from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.board import Board
 from fastworker.ipc.counters import NO_FUNCTION, base_of
 from fastworker.ipc.inherited import Inherited
+from fastworker.ipc.seat import Seat
 from fastworker.logs import Capture, log, write_refusal
 from fastworker.outcomes import NONE, REJECTED
 from fastworker.protocol.answer import RETRY_AFTER, Answer, Streamed, problem
@@ -96,6 +97,9 @@ class Service:
 
     `seat` is the main thread's. traced_dispatch.py has another way around each invocation, where traces are on.
     """
+
+    # Whether anybody asks for the headers of an envelope's request.
+    reads_headers = False
 
     def __init__(self, app: LoadedApp, settings: Settings, board: Board, seat: Seat) -> None:
         self.in_flight: dict[asyncio.Task[Answer | Streamed], Invocation] = {}

@@ -24,10 +24,10 @@ import time
 from collections.abc import Sequence
 
 from fastworker import forks
-from fastworker.errors import NOT_OURS, AppLoadError, FastworkerError, HookError
+from fastworker.errors import NOT_OURS, FastworkerError, HookError
 from fastworker.functions.loaded_app import LoadedApp, load_app
 from fastworker.ipc import linux
-from fastworker.ipc.board import REST_S, LoopSeat, Seat
+from fastworker.ipc.board import REST_S
 from fastworker.ipc.buffered import Buffered, default_limit
 from fastworker.ipc.connections import Held
 from fastworker.ipc.control import (
@@ -47,6 +47,7 @@ from fastworker.ipc.control import (
     cause_of,
 )
 from fastworker.ipc.inherited import Inherited
+from fastworker.ipc.seat import LoopSeat, Seat
 from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SOFT_SIGNAL, WAKE_SIGNAL
 from fastworker.log_records import inherit_invocation_in_threads, log_into_invocations_directly
 from fastworker.logs import log
@@ -172,7 +173,8 @@ class Worker:
             HookError: one of them failed.
             AppLoadError: the import has left no room for the descriptors of connections.
         """
-        self._check_limit()
+        board = self._seat.board
+        self._held.check_room(board.first_number + board.connections - 1, self._settings.app or "the app")
         self._pictures.sit()
         self._service.listen(self._on_broken_import)
         self._slow_loop.listen()
@@ -188,20 +190,6 @@ class Worker:
         self._thread.note_hooks()
         self._service.settle_in()
         self._control.send(WorkerReady(os.getpid(), [*names]))
-
-    def _check_limit(self) -> None:
-        board = self._seat.board
-        last = board.first_number + board.connections - 1
-        try:
-            self._held.try_out(last)
-        except (OSError, ValueError) as error:
-            raise AppLoadError(
-                self._settings.app or "the app",
-                [
-                    f"the import has lowered the hard limit of open files (RLIMIT_NOFILE), and connections need "
-                    f"descriptors up to {last}: lower the soft limit only ({error})"
-                ],
-            ) from error
 
     def stop(self) -> None:
         """Waits for what handlers left on the loop, runs the stop hooks, ends the loop; nothing of that for ever."""

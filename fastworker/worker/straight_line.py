@@ -16,8 +16,23 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from fastworker.deadline import Deadline
-from fastworker.ipc import board, linux
-from fastworker.ipc.board import CONNECTION_WORDS, DRAIN_NS, PHASE, RUNNING, TAKEN
+from fastworker.ipc import linux
+from fastworker.ipc.board import (
+    ANSWERED,
+    ANSWERING,
+    BEFORE,
+    BEGUN,
+    BEGUN_OFFSET,
+    CONNECTION_WORDS,
+    DRAIN_NS,
+    LENGTH,
+    PHASE,
+    READING,
+    RUNNING,
+    TAKEN,
+    TALLY,
+    TARGET,
+)
 from fastworker.ipc.connections import ARMED
 from fastworker.ipc.counters import BLOCK, SUM
 from fastworker.outcomes import OK
@@ -28,8 +43,6 @@ from fastworker.streaming.stream_writer import Outgoing
 from fastworker.worker.connection import COPIED, READ_SIZE, Conversation, InPlace
 from fastworker.worker.dispatch import Call, Plain
 
-ANSWERED, BEFORE, LENGTH, TALLY, TARGET = board._ANSWERED, board._BEFORE, board._LENGTH, board._TALLY, board._TARGET
-BEGUN, BEGUN_OFFSET, READING, ANSWERING = board._BEGUN, board._BEGUN_OFFSET, board.READING, board.ANSWERING
 # The kernel counts a wait in its ticks, which are no shorter on most machines. Who was answered within the last so many
 # nanoseconds, to a request taken within them, cannot have waited longer, and all that was written to him is known.
 TRUSTED_NS = 4_000_000
@@ -44,6 +57,7 @@ def straight_line(
 ) -> Callable[[int, int], bool]:
     """Of the main thread. `taken_ns` is what a worker has between an event and the request's own deadline."""
     service, seat, loop = exchange._service, exchange._seat, exchange._thread.loop
+    reads_headers = service.reads_headers  # of an envelope; else they need not be made
     clock, find, modify, run, choose = time.monotonic_ns, heads.find, shared.modify, service.run, service.target_of
     begun, offset, owner = BEGUN, seat._offset, seat._owner
     deadline, served, failed, counting = seat._deadline, seat._served, seat._failed, seat.counting
@@ -74,7 +88,7 @@ def straight_line(
             return True
         known, invocation_id, traceparent, body = found
         target, params, is_usual = known.chosen or choose(known)
-        if params is None and is_usual:  # of an envelope's headers nobody asks
+        if params is None and is_usual and not reads_headers:
             like = known.request
             request = Request(like.method, like.target, like.headers, body, True, invocation_id, traceparent)
         else:

@@ -16,8 +16,9 @@ from fastworker.errors import ClientGoneError, DeadlineExceeded, RequestError, o
 from fastworker.functions.build import Function
 from fastworker.functions.invocation import Invocation, Rejected, run_async, run_sync
 from fastworker.functions.loaded_app import LoadedApp
-from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.board import Board
 from fastworker.ipc.running_spans import RunningSpans
+from fastworker.ipc.seat import Seat
 from fastworker.logs import log
 from fastworker.protocol.answer import Answer, Streamed
 from fastworker.protocol.envelope import Envelope, Metadata
@@ -52,6 +53,8 @@ class _Traced:
 
 class TracedService(Service):
     """As Service, with spans."""
+
+    reads_headers = True  # they say whose trace it is
 
     def __init__(
         self, app: LoadedApp, settings: Settings, board: Board, seat: Seat, spans: RunningSpans, slot: int

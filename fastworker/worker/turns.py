@@ -15,7 +15,7 @@ from typing import TypeVarTuple
 
 from fastworker.errors import NOT_OURS
 from fastworker.ipc import linux
-from fastworker.ipc.board import LoopSeat
+from fastworker.ipc.seat import LoopSeat
 from fastworker.logs import log, write_traceback
 from fastworker.protocol.answer import Answer, Streamed, problem, render
 from fastworker.worker.connection import Conversation, Exchange

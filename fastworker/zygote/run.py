@@ -18,7 +18,6 @@ from fastworker import exits
 from fastworker.errors import FastworkerError, one_line
 from fastworker.functions.loaded_app import LoadedApp, load_app
 from fastworker.ipc import linux
-from fastworker.ipc.board import Seat
 from fastworker.ipc.control import (
     AppFailed,
     AppReady,
@@ -33,6 +32,7 @@ from fastworker.ipc.control import (
 )
 from fastworker.ipc.inherited import Inherited
 from fastworker.ipc.processes import children_of, end_group, is_tracker, kill, open_pidfd
+from fastworker.ipc.seat import Seat
 from fastworker.ipc.signals import DUMP_SIGNAL, LOOP_SIGNAL, SOFT_SIGNAL, WAKE_SIGNAL
 from fastworker.logs import log, write_traceback
 from fastworker.settings import Settings

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from fastworker.ipc import board
-from fastworker.ipc.board import Board, ConnectionRow, LoopSeat, Phase, Seat, WorkerRow
+from fastworker.ipc.board import Board, ConnectionRow, Phase, WorkerRow
 from fastworker.ipc.counters import base_of
+from fastworker.ipc.seat import LoopSeat, Seat
 
 FIRST, SLOTS, CONNECTIONS = 10_000, 3, 5
 NUMBERS = range(FIRST, FIRST + CONNECTIONS)
@@ -40,7 +41,7 @@ def worker_facts(board: Board) -> list[WorkerRow]:
 def test_the_rows_are_as_large_as_they_are_drawn():
     """A row that is larger than its place would run into the next one."""
     assert board.LETTING < board.WORKER_WORDS
-    assert board._BEGUN_OFFSET + board._BEGUN.size == board.CONNECTION_WORDS * 8
+    assert board.BEGUN_OFFSET + board.BEGUN.size == board.CONNECTION_WORDS * 8
     shared = Board(SLOTS, FIRST, CONNECTIONS)
     words = board.HEADER_WORDS + SLOTS * board.WORKER_WORDS + CONNECTIONS * board.CONNECTION_WORDS
     assert len(shared._memory) == words * 8

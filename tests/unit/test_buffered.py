@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.board import Board
 from fastworker.ipc.buffered import Buffered, default_limit
+from fastworker.ipc.seat import Seat
 from fastworker.protocol.http1 import COUNTED, HTTP1Connection
 from fastworker.protocol.http_request import Rejection, Request
 

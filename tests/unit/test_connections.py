@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastworker.ipc.board import Board, LoopSeat, Seat
+from fastworker.ipc.board import Board
 from fastworker.ipc.connections import FIRST_NUMBER, MOST_CONNECTIONS, Audit, Connections, Held, Range, number_range
+from fastworker.ipc.seat import LoopSeat, Seat
 
 NUMBERS = Range(700, 4)
 LIVE = {0: None, 1: None}

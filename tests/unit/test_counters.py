@@ -6,8 +6,9 @@ import pytest
 
 from fastworker import outcomes
 from fastworker.ipc import counters
-from fastworker.ipc.board import CONNECTION_WORDS, ENDLESS, Board, LoopSeat, Phase, Seat
+from fastworker.ipc.board import CONNECTION_WORDS, ENDLESS, Board, Phase
 from fastworker.ipc.counters import BLOCK, BUCKETS, NO_FUNCTION, OTHERWISE, OUTCOMES, SUM, base_of, tally_of
+from fastworker.ipc.seat import LoopSeat, Seat
 from fastworker.outcomes import CLIENT_GONE, CRASHED, DEADLINE_HARD, FAILED, OK, REJECTED
 from fastworker.supervisor.crash_rules import Death, Found, decide
 from fastworker.supervisor.totals import OTHERS, Totals

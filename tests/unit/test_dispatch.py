@@ -13,7 +13,8 @@ import pytest
 import uvloop
 
 from fastworker.functions.loaded_app import load_app
-from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.board import Board
+from fastworker.ipc.seat import Seat
 from fastworker.protocol.answer import Answer, Streamed
 from fastworker.protocol.http_request import Request
 from fastworker.settings import parse_settings

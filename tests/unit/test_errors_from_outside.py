@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from fastworker.ipc import control, linux
-from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.board import Board
 from fastworker.ipc.connections import Connections, Range
 from fastworker.ipc.control import PACKET_BAD, PASSING, PEER_GONE, ControlSocket, FromWorker, StrayMessage
 from fastworker.ipc.inherited import Inherited
 from fastworker.ipc.processes import Process
+from fastworker.ipc.seat import Seat
 from fastworker.ipc.stack_dump import StackDumps
 from fastworker.settings import Settings
 from fastworker.supervisor import acceptor as acceptor_module

@@ -17,7 +17,8 @@ import fastworker as fw
 from fastworker.functions.http_routes import http_routes
 from fastworker.functions.invocation import begin, begin_plain
 from fastworker.functions.loaded_app import LoadedApp, assemble
-from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.board import Board
+from fastworker.ipc.seat import Seat
 from fastworker.protocol.http1 import HTTP1Connection
 from fastworker.protocol.plain_http import PlainRequest
 from fastworker.settings import parse_settings

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from fastworker import logs
 from fastworker.functions.loaded_app import LoadedApp, load_app
 from fastworker.ipc import linux
-from fastworker.ipc.board import Board, ConnectionRow, LoopSeat, Seat
+from fastworker.ipc.board import Board, ConnectionRow
 from fastworker.ipc.counters import base_of, row_of, tally_of
+from fastworker.ipc.seat import LoopSeat, Seat
 from fastworker.protocol.http1 import HTTP1Connection
 from fastworker.protocol.known_heads import KnownHeads
 from fastworker.settings import parse_settings

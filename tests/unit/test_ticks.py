@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fastworker.ipc.board import Board, Seat
+from fastworker.ipc.board import Board
+from fastworker.ipc.seat import Seat
 from fastworker.supervisor.ticks import SCAN_S, SLOW_SCAN_S, Ticks
 
 

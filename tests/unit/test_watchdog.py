@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from fastworker.ipc import board as board_module
-from fastworker.ipc.board import REST_S, Board, LoopSeat, Seat, WorkerRow
+from fastworker.ipc.board import BEGUN, REST_S, Board, Phase, WorkerRow
 from fastworker.ipc.counters import base_of
 from fastworker.ipc.linux import MainThread
 from fastworker.ipc.processes import Process
+from fastworker.ipc.seat import LoopSeat, Seat
 from fastworker.ipc.signals import WAKE_SIGNAL
 from fastworker.supervisor.ticks import SCAN_S
 from fastworker.supervisor.watchdog import MISSED_BEAT_S, REST_LOOK_S, STALLED_S, Watchdog
@@ -176,7 +176,7 @@ class Room:
         self.board = Board(1, NUMBER, 1)
         self.seat = Seat(self.board, SLOT, pid=4711)
         self.seat._words = Stored(self.seat._words, self._stored)  # type: ignore[assignment]
-        begun = board_module._BEGUN
+        begun = BEGUN
 
         class Packed:
             def pack_into(_, *arguments: Any) -> None:  # noqa: N805
@@ -185,7 +185,7 @@ class Room:
 
             unpack_from = begun.unpack_from
 
-        monkeypatch.setattr(board_module, "_BEGUN", Packed())
+        monkeypatch.setattr("fastworker.ipc.seat.BEGUN", Packed())
         monkeypatch.setattr("fastworker.supervisor.watchdog.log.error", lambda *_, **__: None)
         kill = lambda *_: self.killed_s.append(self.now_s)  # noqa: E731
         self.watchdog = Watchdog(Loop(), self.board, Connections(), None, 1.0, kill)  # type: ignore[arg-type]
@@ -270,7 +270,7 @@ def test_a_worker_that_stops_outside_of_user_code_is_killed_soon(monkeypatch, li
         room.main_thread = MainThread("T", 100)
         room.pass_time(MISSED_BEAT_S + STALLED_S + 0.3)
         row = room.board.connection(NUMBER)
-        if step is USER or (row.owner is not None and (row.phase is board_module.Phase.RUNNING or row.is_stream)):
+        if step is USER or (row.owner is not None and (row.phase is Phase.RUNNING or row.is_stream)):
             assert room.killed_s == []
         else:
             assert len(room.killed_s) == 1, f"stopped at step {stopped_at}"
