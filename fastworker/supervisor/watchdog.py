@@ -225,11 +225,13 @@ class Watchdog:
             watch.pictured = False  # it came back in the last moment
             return
         deadline_ns = self._board.worker(slot).deadline_ns
-        detail = "its worker was killed, for another invocation there overran its deadline"
-        self._kill(slot, Death(detail, cause="deadline"))
-        picture = self._pictures.take()
         rows = [self._board.connection(number) for number in self._taken_by(slot)]
         late = [row for row in rows if row.hard_ns == deadline_ns]
+        detail = "its worker was killed, for another invocation there overran its deadline"
+        if not late:  # the deadline of a request that has been taken, and not read yet
+            detail = "its worker stood still while it took a request, and was killed"
+        self._kill(slot, Death(detail, cause="deadline"))
+        picture = self._pictures.take()
         took = named([row for row in rows if row.hard_ns != deadline_ns])
         others: dict[str, object] = {"took_along": took} if took else {}
         for row in late:
