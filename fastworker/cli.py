@@ -79,6 +79,7 @@ def serve(argv: Sequence[str]) -> int:
 
     from fastworker import logs
     from fastworker.cpus import thread_variables, usable_cpus
+    from fastworker.ipc import linux
     from fastworker.settings import LOOPBACK, parse_settings
     from fastworker.supervisor import run as supervisor
 
@@ -94,6 +95,7 @@ def serve(argv: Sequence[str]) -> int:
         from fastworker.telemetry.extra import checked
 
         settings = checked(settings)
+    linux.keep_freed_memory(os.environ)  # of this process and all that are forked from it: the workers
     # What the app starts imports from the app's root, too, where no bytecode may appear (bytecode.py).
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     cpus = usable_cpus()

@@ -15,6 +15,7 @@ import socket
 import stat
 import struct
 import termios
+from collections.abc import Mapping
 from typing import NamedTuple
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -22,6 +23,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+
+# Of mallopt(3). Enough for some copies of a body of 1 MB.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+KEPT = 8 * 2**20
+MALLOC_VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 # What epoll keeps of a one-shot entry that has fired: its private bits, and none of EPOLLIN and the like.
 ARMED_BITS = select.EPOLLIN | select.EPOLLRDHUP
@@ -37,6 +44,20 @@ def die_with_parent(parent_pid: int) -> None:
 def adopt_orphans() -> None:
     """Descendants whose parent died become children of this process, so that it can wait for them."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def keep_freed_memory(environ: Mapping[str, str]) -> None:
+    """Memory that is freed stays in this process and in those that it forks, up to KEPT bytes each.
+
+    By default glibc returns what is free beyond some hundred KB, and takes it again, page by page, for the next
+    request: of a body of 1 MB that was nine tenths of the cost. Does nothing with another C library, or where the user
+    has set one of its variables.
+    """
+    if any(name in environ for name in MALLOC_VARIABLES):
+        return
+    with contextlib.suppress(AttributeError):
+        _libc.mallopt(M_TRIM_THRESHOLD, KEPT)
+        _libc.mallopt(M_MMAP_THRESHOLD, KEPT // 2)
 
 
 def name_process(name: str) -> None:

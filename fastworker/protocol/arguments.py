@@ -17,9 +17,10 @@ from fastworker.protocol.messages import ClientError, HttpData, Request, read_ht
 def body_conversion(annotation: Any, type_name: str) -> Callable[[Request[Any]], Any]:
     """How a request's body becomes `annotation`. Raises TypeError for a type that msgspec cannot decode."""
     from_text, _, from_bytes, optional = conversion(annotation)
+    as_bytes = from_text is str.encode
 
     def convert(request: Request[Any]) -> Any:
-        payload = request._payload_of()
+        payload = request._payload_of(as_bytes=True) if as_bytes else request._payload_of()
         try:
             if type(payload) is str:
                 return from_text(payload)

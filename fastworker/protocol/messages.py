@@ -37,6 +37,7 @@ else:
 
 # What JSON text of an object or array begins with, and no base64.
 BEGINS_JSON: Final = b"{["
+BACKSLASH: Final = b"\\"
 # Of a body that is handed out piece by piece.
 PIECE_SIZE = 256 * 1024
 # A body from here on is not held as it came once it has been decoded.
@@ -288,14 +289,17 @@ class Request(Generic[T]):
         except ValueError as exc:
             raise ClientError(f"body: {exc}") from None
 
-    def _payload_of(self) -> builtins.bytes | str | None:
-        """The body as it came: text, or bytes for the content types that the host sends as base64."""
+    def _payload_of(self, *, as_bytes: bool = False) -> builtins.bytes | str | None:
+        """The body as it came: text, or bytes for the content types that the host sends as base64.
+
+        `as_bytes`: who asks would encode text, so that it need not be decoded. Only for a body that has a type.
+        """
         payload = self._payload
         if payload is msgspec.UNSET:
-            payload = self._payload = self._read_payload()
+            payload = self._payload = self._read_payload(as_bytes)
         return payload
 
-    def _read_payload(self) -> builtins.bytes | str | None:
+    def _read_payload(self, as_bytes: bool) -> builtins.bytes | str | None:
         raw = self._data.Body
         if raw is msgspec.UNSET:
             return None
@@ -307,6 +311,10 @@ class Request(Generic[T]):
                 text = str(raw, "utf-8")
                 return None if text == NULL else _base64(view) if is_base64(self._data) else text
             if view[1] in BEGINS_JSON or not is_base64(self._data):
+                if as_bytes:
+                    data = builtins.bytes(view[1:-1])
+                    if BACKSLASH not in data and data.isascii():
+                        return data  # stands there as it is
                 return decode_str(raw)
             return _base64(view[1:-1])
         except DECODE_ERRORS as exc:

@@ -128,7 +128,7 @@ class PlainRequest(Request[T]):
             return self._arriving
         return WholeBody(self.bytes)
 
-    def _read_payload(self) -> bytes | None:
+    def _read_payload(self, as_bytes: bool) -> bytes | None:
         if self._arriving is not None:
             return self._arriving.read_all() or None
         data = bytes(cast("bytes", self._http.body))

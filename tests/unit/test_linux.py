@@ -175,3 +175,14 @@ def test_a_process_that_wants_a_cpu_and_has_none_is_counted_as_queued():
             rival.kill()
             rival.wait()
     assert linux.queued_seconds(rivals[0].pid) == 0
+
+
+def test_memory_is_kept_where_the_c_library_can_and_nobody_has_decided(monkeypatch):
+    """Both thresholds, and neither where a variable of glibc's is set."""
+    told = []
+    monkeypatch.setattr(linux._libc, "mallopt", lambda *pair: told.append(pair), raising=False)
+    for name in linux.MALLOC_VARIABLES:
+        linux.keep_freed_memory({name: "1"})
+    assert told == []
+    linux.keep_freed_memory({})
+    assert told == [(linux.M_TRIM_THRESHOLD, linux.KEPT), (linux.M_MMAP_THRESHOLD, linux.KEPT // 2)]

@@ -61,6 +61,14 @@ def test_vector_a11_json_body_is_text():
     assert read(Order, Body='{"id":1}') == Order(1)
 
 
+@pytest.mark.parametrize("text", ["hello", "", "a\\b", 'say "x"', "line\n", "caf\u00e9", "\U0001f600", "\x00"])
+def test_text_that_is_wanted_as_bytes_is_the_same_however_it_stands_in_the_envelope(text):
+    """As it is, with escapes, or beyond ASCII: the UTF-8 of what the client sent."""
+    req = read(Request[bytes], Headers=JSON, Body=text)
+    assert (req.body, req.bytes, req.text) == (text.encode(), text.encode(), text)
+    assert read(bytes, Headers=JSON, Body=text) == text.encode()
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/octet-stream", "Application/Octet-Stream; x=y", "multipart/mixed"]
 )
