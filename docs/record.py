@@ -1,6 +1,6 @@
-"""Records what docs/ shows of real runs: first-hour.md and the pictures images/dev.svg and images/pipeline.svg.
+"""Records what docs/ shows of real runs: first-hour.md and the pictures images/dev.svg, pipeline.svg and top.svg.
 
-    python docs/record.py [--out FOLDER] [first-hour] [dev] [pipeline]
+    python docs/record.py [--out FOLDER] [first-hour] [dev] [pipeline] [top]
 
 Everything runs in a temporary folder, with the `fastworker` of this Python. Needs bash, curl, pytest and
 fastworker-functions[dev]. Nothing is edited but the temporary folder's name, which is cut out, and the port, which is
@@ -26,11 +26,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from fastworker.commands.status_client import StatusClient, find_server
+from fastworker.commands.top_screen import screen
+from fastworker.commands.top_view import History
+
 DOCS = Path(__file__).parent
 WIDTH = 118
 # Seconds until something must have happened; a busy machine has more.
 PATIENCE_S = 30.0 * float(os.environ.get("TEST_PATIENCE", "1"))
 QUIET_S = 0.5
+TURNS = 40
 PORT = "7071"
 ORDER = '{"id": 1005, "quantity": 3, "color": "black"}'
 PICTURES = {"dev": "order", "pipeline": "pipeline"}
@@ -238,18 +243,44 @@ def picture(folder: Path, example: str, out: Path) -> None:
     console.save_svg(str(out), title="fastworker dev")
 
 
+def picture_of_top(folder: Path, out: Path) -> None:
+    """`top` over a `dev` that takes orders, as an SVG."""
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    shell = Shell(folder, lambda _: None, colors=False)
+    shell.run("fastworker new shop")
+    shell.enter("shop")
+    history = History()
+    with shell.dev():
+        client = StatusClient(find_server(str(shell.folder), os.environ.get("XDG_RUNTIME_DIR")))
+        with contextlib.closing(client):
+            for turn in range(TURNS):
+                shell.run(
+                    f"for i in {{0..{turn % 5}}}; do curl -s -d '{ORDER}' http://127.0.0.1:{PORT}/api/order; done"
+                )
+                if turn == TURNS // 2:
+                    client.ask("retire 0")
+                history.add(client.status())
+        shell.until("succeeded")
+    view = history.view()
+    console.print(screen(view, chosen=view.workers[0].slot))
+    console.save_svg(str(out), title="fastworker top")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Record the real runs that docs/ shows.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="first-hour, dev, pipeline (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="first-hour, dev, pipeline, top (default: all)")
     parser.add_argument("--out", type=Path, default=DOCS, help="in the place of docs/")
     arguments = parser.parse_args()
     (arguments.out / "images").mkdir(parents=True, exist_ok=True)
-    for name in arguments.names or ["first-hour", *PICTURES]:
+    for name in arguments.names or ["first-hour", *PICTURES, "top"]:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary).resolve()
             if name == "first-hour":
                 path = arguments.out / "first-hour.md"
                 path.write_text(first_hour(folder))
+            elif name == "top":
+                path = arguments.out / "images" / "top.svg"
+                picture_of_top(folder, path)
             else:
                 path = arguments.out / "images" / f"{name}.svg"
                 picture(folder, PICTURES[name], path)

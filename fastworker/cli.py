@@ -32,6 +32,7 @@ commands:
   invoke    call one function
   pack      write a zip that runs in Azure, packages included
   doctor    what this machine, this app and its configuration contradict
+  top       watch a running server: its workers, functions and deaths
   storage   look into the queues, blobs and tables that dev uses
   version   the version of fastworker
 """
@@ -148,6 +149,11 @@ def storage(argv: Sequence[str]) -> int:
     return _with_extra("storage", argv)
 
 
+def top(argv: Sequence[str]) -> int:
+    """`fastworker top`: a live view of a running server."""
+    return _with_extra("top", argv)
+
+
 def pack(argv: Sequence[str]) -> int:
     """`fastworker pack`: a zip that runs in Azure."""
     return _with_extra("pack", argv)
@@ -163,6 +169,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "pack": pack,
     "add": add,
     "storage": storage,
+    "top": top,
 }
 
 

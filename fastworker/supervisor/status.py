@@ -25,11 +25,12 @@ from fastworker.supervisor import pool
 from fastworker.supervisor.crash_rules import Death
 from fastworker.supervisor.ends import Ends
 from fastworker.supervisor.metrics_port import MetricsPort, open_metrics_listener
-from fastworker.supervisor.status_socket import StatusSocket, folder_of, refusal
+from fastworker.supervisor.status_socket import StatusSocket, refusal
 from fastworker.supervisor.totals import NO_FUNCTION, Totals
 from fastworker.supervisor.workers import Worker, Workers
 from fastworker.telemetry.metrics import OPENMETRICS, TEXT, Page, content_type
 from fastworker.telemetry.snapshot import VERSION, Running, Snapshot, WorkerSnapshot, function_of, outcomes_of
+from fastworker.telemetry.status_folder import folder_of
 
 # From the signal that makes a worker write its stack until that is read: a C handler writes, if its thread may run.
 STACK_S = 0.1

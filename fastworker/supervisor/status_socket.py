@@ -18,7 +18,6 @@ import os
 import socket
 import stat
 import struct
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -74,13 +73,6 @@ def is_ours(connection: socket.socket) -> bool:
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return uid in (0, os.geteuid())
-
-
-def folder_of(runtime_folder: str | None) -> Path:
-    """Where the sockets of this user's servers are; `runtime_folder` is XDG_RUNTIME_DIR."""
-    if runtime_folder:
-        return Path(runtime_folder) / "fastworker"
-    return Path(tempfile.gettempdir()) / f"fastworker-{os.geteuid()}"
 
 
 def _bound(path: Path) -> socket.socket:

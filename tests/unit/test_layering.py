@@ -52,6 +52,8 @@ FILES = {
     "hostrules that serve knows": {"newtonsoft", "timespan", "schedules", "functions"},
     # Measures an app as the server would.
     "commands.doctor": {"ipc.linux", "zygote.native_threads"},
+    # Finds the server of a `dev` among its descendants.
+    "commands.status_client": {"ipc.processes"},
     # The text of an answer for the dead, and no more of the protocol.
     "protocol that the supervisor knows": {"answer"},
 }
