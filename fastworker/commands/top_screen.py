@@ -24,20 +24,22 @@ def screen(view: View, *, chosen: int | None = None, message: str = "") -> Rende
         style="bold",
     )
     parts: list[RenderableType] = [head]
+    # First, for a terminal cuts off what is below its last line.
+    if chosen is not None:
+        parts.append(Text(KEYS, style="dim"))
+    if message:
+        parts.append(Text(message, style="yellow"))
     if view.rates:
         parts.append(Text(f"per second {sparkline(view.rates)} {view.rates[-1]:.1f}", style="cyan"))
         parts.append(Text(f"in flight {sparkline(view.in_flights)} {view.in_flights[-1]}", style="cyan"))
-    parts += [_workers(view, chosen), _functions(view)]
+    parts.append(_workers(view, chosen))
     if view.ends:
         parts.append(Text("ended workers", style="bold"))
     for end in reversed(view.ends[-ENDS:]):
         at = time.strftime("%H:%M:%S", time.localtime(end.time))
         text = printable(f"{at}  slot {end.slot}  pid {end.pid}  {end.cause}  {end.detail}")
         parts.append(Text(text, style="dim" if end.planned else "red"))
-    if message:
-        parts.append(Text(message, style="yellow"))
-    if chosen is not None:
-        parts.append(Text(KEYS, style="dim"))
+    parts.append(_functions(view))
     return Group(*parts)
 
 
