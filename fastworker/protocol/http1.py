@@ -66,7 +66,7 @@ class HTTP1Connection:
         *("_data", "_envelope_limit", "_events", "_fields", "_head_bytes", "_headers", "_heads"),
         *("_held_before", "_host", "_in_body", "_in_pieces", "_invocation_id", "_is_usual"),
         *("_line_seen", "_method", "_offset", "_parser", "_pieces", "_raw_head"),
-        *("_rejection", "_target", "_traceparent", "held", "max_body", "mid_request"),
+        *("_rejection", "_takes_chunks", "_target", "_traceparent", "held", "max_body", "mid_request"),
         "on_body",
     )
 
@@ -122,6 +122,7 @@ class HTTP1Connection:
         self._bodiless_bytes = 0  # read since the last piece of the body: trailers, chunk extensions
         self._continue = False
         self._is_usual = True
+        self._takes_chunks = True
 
     def close(self) -> None:
         """Nothing more is read. Frees what has been, at once, and without help of the garbage collector."""
@@ -153,11 +154,6 @@ class HTTP1Connection:
     def in_pieces(self) -> bool:
         """A body is being handed over as it comes, and its end has not been read yet."""
         return self._pieces is not None
-
-    @property
-    def version(self) -> bytes:
-        """The client's HTTP version: b"1.1" or b"1.0"."""
-        return str(self._parser.get_http_version()).encode()
 
     def take_continue(self) -> bool:
         """Whether the client waits for `100 Continue` before it sends the body; True once."""
@@ -320,6 +316,7 @@ class HTTP1Connection:
             minor = 1
         else:
             minor = self._minor_version(method, target)
+            self._takes_chunks = bool(minor)
         if target[0] != SLASH or HASH in target:
             self._target = path_of(method, target)
         hosts = 0
@@ -363,7 +360,9 @@ class HTTP1Connection:
             self._pieces = BodyPieces()
             self._is_usual = False
             keep_alive, known = self._parser.should_keep_alive(), (self._invocation_id, self._traceparent)
-            self._events.append(Request(method, self._target, headers, self._pieces, keep_alive, *known))
+            request = Request(method, self._target, headers, self._pieces, keep_alive, *known)
+            request.takes_chunks, self._takes_chunks = self._takes_chunks, True
+            self._events.append(request)
 
     def _minor_version(self, method: bytes, target: bytes) -> int:
         """0 or 1, for a head that came in several reads, behind another request, or as HTTP/1.0.
@@ -413,6 +412,8 @@ class HTTP1Connection:
                 self._invocation_id,
                 self._traceparent,
             )
+            if not self._takes_chunks:
+                request.takes_chunks, self._takes_chunks = False, True
             if size > self.max_body:
                 request.max_body = self.max_body
             elif self._heads is not None and self._is_usual and self._at_start and not self._fields:

@@ -38,6 +38,8 @@ class Request(msgspec.Struct, gc=False):
     traceparent: bytes | None
     # Of what the client sent, where the envelope that holds it is larger than that; 0 elsewhere.
     max_body: int = 0
+    # False for HTTP/1.0, whose client knows the end of a stream by that of the connection.
+    takes_chunks: bool = True
 
 
 class Rejection(msgspec.Struct, frozen=True):

@@ -244,7 +244,7 @@ class Exchange:
         outgoing = Outgoing(
             conversation.socket,
             self._thread.loop,
-            chunks=conversation.http.version == b"1.1",
+            chunks=call.request.takes_chunks,
             head_only=conversation.head,
             on_begin=partial(self._on_stream, conversation),
         )

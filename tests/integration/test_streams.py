@@ -226,3 +226,15 @@ def test_slow_reader_of_a_sync_stream_is_ended_by_the_deadline(serve: Serve) -> 
         with pytest.raises(TruncatedError):
             list(slow.pieces())
     assert server.workers() == before
+
+
+def test_a_stream_has_the_same_framing_each_time(server: Server) -> None:
+    """Also where the head of the request is known from another connection, whose parser read it."""
+    heads = []
+    for _ in range(4):
+        with PlainClient(server.port) as client:
+            client.send(b"GET /api/count-async?items=3 HTTP/1.1\r\nHost: x\r\n\r\n")
+            heads.append(client.begin().headers)
+            assert len(b"".join(client.pieces()).splitlines()) == 3
+    assert ("transfer-encoding", "chunked") in heads[0]
+    assert heads == heads[:1] * 4

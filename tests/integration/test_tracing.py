@@ -395,6 +395,6 @@ def test_an_application_that_is_none_of_ours_is_traced_too(otlp: Receiver) -> No
         server.wait_ready()
         with server.connect() as host:
             assert b"hello" in get(host, "/any/where")
-    span = otlp.wait("GET /{*path}")
+        span = otlp.wait("GET /{*path}")
     assert (span.attributes["url.path"], span.attributes["http.response.status_code"]) == ("/any/where", 200)
     assert otlp.wait("in-application").parent_id == span.span_id

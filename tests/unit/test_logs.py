@@ -124,7 +124,7 @@ def test_public_names_are_there():
 
     assert all(getattr(fw, name) is not None for name in fw.__all__)
     assert set(fw.__all__) <= set(dir(fw))
-    with pytest.raises(AttributeError, match="has no 'Nothing'"):
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = fw.Nothing
 
 
