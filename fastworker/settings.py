@@ -6,7 +6,6 @@ Rule: pure. Nobody else reads the environment, and every mistake is reported, no
 
 import argparse
 import difflib
-import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn, get_args
@@ -16,6 +15,7 @@ from msgspec import Meta
 
 from fastworker.deadline import CAP_S, DEFAULT_S, TimeLimits
 from fastworker.errors import SettingsError
+from fastworker.option_texts import least_and_most, parse_address, parse_ipv4, parse_size, parse_threads
 
 PREFIX = "FASTWORKER_"
 DEBUGPY_PORT = "5678"
@@ -27,7 +27,6 @@ PORT_NAMES = ("FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT")
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 # The standard variables that name a receiver of traces, and so turn them on.
 OTLP_NAMES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
@@ -44,33 +43,6 @@ SITE_NAMES = (
 
 # Overrides of host.json, and what tells the plan.
 HOST_SETTINGS = ("AZUREFUNCTIONSJOBHOST", "CONTAINER_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SKU")
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `100MiB`, `2 GB` or `4096`; raises ValueError for anything else, and for zero."""
-    match = re.fullmatch(r"([0-9]+)\s*([A-Za-z]*)", text.strip())
-    if match is None or match[2].upper() not in UNITS or int(match[1]) == 0:
-        raise ValueError(text)
-    return int(match[1]) * UNITS[match[2].upper()]
-
-
-def parse_address(text: str) -> str:
-    """An IPv4 or IPv6 address; raises ValueError for anything else, names included."""
-    return str(ipaddress.ip_address(text))
-
-
-def parse_ipv4(text: str) -> str:
-    """An IPv4 address; raises ValueError for anything else."""
-    return str(ipaddress.IPv4Address(text))
-
-
-def parse_threads(text: str) -> int:
-    """A number of threads; 0 for `off`. Raises ValueError for anything else."""
-    if text.lower() == "off":
-        return 0
-    if re.fullmatch(r"[0-9]{1,4}", text) is None or int(text) == 0:
-        raise ValueError(text)
-    return int(text)
 
 
 def option(
@@ -104,8 +76,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
-        option("a whole number from 1 to 1024, or auto", "worker processes; auto: usable CPUs", word="auto"),
+        option(
+            "a whole number from 1 to 1024, a range such as 2-8, or auto",
+            "worker processes; auto: usable CPUs; a range grows and shrinks as requests wait",
+            word="auto",
+        ),
     ] = None
+    # The upper end, where `workers` is a range.
+    most_workers: int | None = None
     spin: Annotated[
         Annotated[int, Meta(ge=0, le=10_000)] | None,
         option(
@@ -296,6 +274,7 @@ def parse_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         sources["workers"] = ("FUNCTIONS_WORKER_PROCESS_COUNT", environ["FUNCTIONS_WORKER_PROCESS_COUNT"])
     for name, text in flags.items():
         sources[name] = (_flag(name), text)
+    sources["workers"], values["most_workers"] = least_and_most(*sources["workers"])
 
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     for name, (source, text) in sources.items():

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import uvloop
 
+from fastworker.cpus import memory_bytes
 from fastworker.ipc import linux
 from fastworker.ipc.board import Board
 from fastworker.ipc.connections import Connections, number_range
@@ -49,6 +50,7 @@ from fastworker.settings import Settings
 from fastworker.supervisor import crash_rules, pool
 from fastworker.supervisor.acceptor import Acceptor
 from fastworker.supervisor.crash_recovery import Rescue
+from fastworker.supervisor.elastic import Elastic, Measure
 from fastworker.supervisor.ending import Ending
 from fastworker.supervisor.host import Host
 from fastworker.supervisor.load import Load
@@ -92,7 +94,7 @@ class Supervisor:
 
         soft_limit = linux.soft_descriptor_limit()
         numbers = number_range(linux.raise_descriptor_limit())
-        self._most_workers = workers + MORE_WORKERS
+        self._most_workers = max(workers + MORE_WORKERS, settings.most_workers or 0)
         slots = self._most_workers + workers + 1
         # Before any fork: every process must see the same epoll and the same board.
         self._shared = select.epoll()
@@ -126,7 +128,10 @@ class Supervisor:
         kin = (self._board, self._connections, self._workers, self._zygotes)
         self._ending = Ending(settings.drain, *kin, self._step, self._ticks.rouse)
         self._recycling = Recycling(settings, self._board, self._workers)
+        most = settings.most_workers
         self._load = Load(self._totals, self._workers)
+        self._elastic = None if most is None else Elastic(workers, most, memory_bytes())
+        self._measure = Measure(self._shared, self._totals, self._workers)
         self._starting = Starting(settings, self._pool, time.monotonic())
         self._outcome: Outcome | None = None
         self._served_before = 0
@@ -342,6 +347,8 @@ class Supervisor:
             self._loop.stop()  # for it to be forked
         self._starting.look(now_ns / 1e9)
         self._load.look(now_ns / 1e9, self._board.slots)
+        if self._elastic is not None and not self._ending.draining:
+            self._stretch(self._elastic, now_ns / 1e9)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -356,6 +363,13 @@ class Supervisor:
             self._ending.drain(signal.Signals(number).name)
         else:
             self._ending.hurry("a second signal")
+
+    def _stretch(self, elastic: Elastic, now_s: float) -> None:
+        """One worker more or less, if FASTWORKER_WORKERS is a range and what was measured says so."""
+        second = self._measure.second(now_s, self._board.slots)
+        size = self._pool.size
+        if second is not None and (wanted := elastic.wanted(size, second)) != size:
+            self._resize(wanted, "requests wait" if wanted > size else "one worker less is enough")
 
     def _resize(self, workers: int, why: str) -> None:
         if 1 <= workers <= self._most_workers:

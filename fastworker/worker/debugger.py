@@ -25,7 +25,9 @@ def settings_for_debugging(settings: Settings) -> Settings:
     """One worker, so that every breakpoint is in reach, importing the app itself. Raises SettingsError."""
     if importlib.util.find_spec("debugpy") is None:
         raise SettingsError(["--debugpy needs the package debugpy: pip install 'fastworker-functions[dev]'"])
-    return msgspec.structs.replace(settings, workers=1, preload=False, max_requests=None, max_rss=None)
+    return msgspec.structs.replace(
+        settings, workers=1, most_workers=None, preload=False, max_requests=None, max_rss=None
+    )
 
 
 def listen(port: int) -> None:

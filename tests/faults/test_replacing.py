@@ -149,3 +149,19 @@ def test_workers_are_added_and_removed_by_signals_and_stay_so_over_a_reload(serv
     wait_for(lambda: any("workers.unchanged" in line for line in server.stderr), "the word that it is the last one")
     with server.connect() as host:
         assert host.invoke("pid").status == 200
+
+
+def test_a_range_of_workers_grows_while_requests_wait(serve: Serve) -> None:
+    """Functions that wait for something hold their worker; nobody is refused meanwhile."""
+    server = serve(workers="1-3")
+    answers: list[int] = []
+
+    def ask(_: int) -> None:
+        with server.connect() as host:
+            answers.extend(host.invoke("nap_sync", 0.7).status for _ in range(8))
+
+    assert len(server.workers()) == 1
+    in_threads(5, ask)
+    assert answers == [200] * 40
+    assert len(server.workers()) == 3
+    assert [line for line in server.stdout if "workers.changed" in line and "requests wait" in line]

@@ -214,7 +214,7 @@ def test_the_command_imports_nothing_before_it_knows_which_one_it_is() -> None:
 
 def test_serve_loads_nothing_that_only_other_commands_need() -> None:
     """Reading the settings needs no uvloop; serving needs no development tool, and few of the host's rules."""
-    assert reach("settings") == {"settings", "deadline", "errors", "flag_hints"}
+    assert reach("settings") == {"settings", "deadline", "errors", "flag_hints", "option_texts"}
     assert "flag_hints" not in reach("settings", deep=False)
     served = reach("supervisor.run", "zygote.run", "worker.run")
     assert {room(name) for name in served} & TOOLS == set()

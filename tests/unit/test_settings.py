@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastworker.errors import SettingsError
-from fastworker.settings import PREFIX, Settings, build_parser, options, parse_settings, parse_size
+from fastworker.option_texts import parse_size
+from fastworker.settings import PREFIX, Settings, build_parser, options, parse_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 HOST = {"FUNCTIONS_CUSTOMHANDLER_PORT": "4711"}
@@ -22,7 +23,7 @@ TABLE: list[tuple[str, Any, list[Any], list[str]]] = [
         "workers",
         None,
         [("1", 1), ("1024", 1024), ("auto", None), ("AUTO", None)],
-        ["0", "1025", "2.5", "two", "", "off"],
+        ["0", "1025", "2.5", "two", "", "off", "8-2", "0-2", "2-1025", "2-", "-2"],
     ),
     ("spin", None, [("0", 0), ("10000", 10000), ("auto", None)], ["-1", "10001", "0.5", "off"]),
     ("concurrency", None, [("1", 1), ("4096", 4096), ("auto", None)], ["0", "4097", "null"]),
@@ -357,3 +358,10 @@ def test_under_a_host_the_server_must_be_where_the_host_looks():
     with pytest.raises(SettingsError, match=r"looks for it on 127\.0\.0\.1 only"):
         parse_settings(["--address", "10.0.0.5"], host)
     assert parse_settings(["--address", "10.0.0.5", "--port", "80"], {}).address == "10.0.0.5"
+
+
+@pytest.mark.parametrize("text", ["2-8", " 2 - 8 "])
+def test_a_range_of_workers_has_two_ends(text):
+    settings = parse_settings([], {**HOST, "FASTWORKER_WORKERS": text})
+    assert (settings.workers, settings.most_workers) == (2, 8)
+    assert parse_settings(["--workers", "3"], {**HOST, "FASTWORKER_WORKERS": text}).most_workers is None
