@@ -404,6 +404,7 @@ class Supervisor:
                 case pool.StartZygote(generation):
                     self._start_zygote(generation)
                 case pool.StopZygote(generation):
+                    self._totals.app_gone(generation)
                     self._zygotes.stop(generation)
                 case pool.Fork(generation, slot):
                     self._fork_worker(generation, slot)
