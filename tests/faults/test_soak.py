@@ -127,11 +127,9 @@ class Traffic:
         act = acts[index]
         chance = random.Random(self.seed + index)
         while time.monotonic() < self.until:
-            with contextlib.suppress(
-                OSError, EOFError
-            ):  # a fault may cost a connection; who is served is told elsewhere
+            self.done[act.__name__] = self.done.get(act.__name__, 0) + 1
+            with contextlib.suppress(OSError, EOFError):  # a fault may cost a connection; others tell who is served
                 act(chance)
-                self.done[act.__name__] = self.done.get(act.__name__, 0) + 1
 
     def serve(self, chance: random.Random) -> None:
         with self.server.connect() as host:

@@ -140,7 +140,7 @@ def test_a_hostile_scraper_costs_its_own_connection_only(measured: tuple[Server,
             scraper = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
             with contextlib.suppress(OSError):
                 scraper.sendall(b"GET /met")
-        assert len(os.listdir(f"/proc/{server.pid}/fd")) <= before + 16
+        wait_for(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) <= before + 16, "sixteen of them, no more")
         # Who has begun with a request has 3 s for it; then there is room again.
         wait_for(lambda: answers(port), "room for another one")
     with socket.create_connection(("127.0.0.1", port), timeout=20) as scraper:
